@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -188,6 +189,7 @@ def rotate(
     keep_last: Annotated[int, typer.Option(min=0, help="Keep this number of the newest bundles; 0 is no limit.")] = 0,
     keep_days: Annotated[int, typer.Option(min=0, help="Keep bundles for this many days; 0 is no limit.")] = 0,
     workspace: Annotated[str | None, typer.Option(metavar="SLUG", help="Only bundles of this workspace.")] = None,
+    scope: Annotated[Literal["instance", "workspace"] | None, typer.Option(help="Only bundles of this scope.")] = None,
     folder: Annotated[Path | None, typer.Option("--from", metavar="FOLDER", help="Folder to look into.")] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -201,7 +203,8 @@ def rotate(
     if not keep_last and not keep_days:
         raise typer.BadParameter("--keep-last or --keep-days must be above 0")
     with _faults():
-        deleted = backup_work.rotated(_settings(), folder, workspace, keep_last, keep_days, dry_run=dry_run)
+        limits = (keep_last, keep_days)
+        deleted = backup_work.rotated(_settings(), folder, workspace, scope, limits, dry_run=dry_run)
     if as_json:
         print(json.dumps({"deleted": deleted, "dryRun": dry_run}, indent=2))
         return
@@ -209,6 +212,43 @@ def rotate(
         print(f"{'would be deleted' if dry_run else 'deleted'}: {path}")
     if not deleted:
         print("No bundle is that old.")
+
+
+@app.command()
+def rehearse(
+    bundle: Annotated[
+        str | None, typer.Argument(metavar="BUNDLE", help="A bundle of the instance; without it, the newest.")
+    ] = None,
+    within: Annotated[
+        Path | None, typer.Option("--in", metavar="FOLDER", help="Folder with space for a copy of the instance.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    identity_file: IdentityFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a bundle of the instance into a server of its own, check it, and remove it again.
+
+    Counts all rows, opens secrets, and checks the audit log. The metrics of the server show the result. Exit code 1 if
+    the bundle could not be restored.
+    """
+    from crewship.cli import backup_work
+
+    with _faults():
+        from crewship.cli.rehearsing import rehearse as try_it
+
+        settings = _settings()
+        with backup_work.opened(settings, bundle or backup_work.newest(settings)) as found:
+            key = partial(backup_work.identity, settings, found, passphrase_file, identity_file)
+            with backup_work.progress("Rehearsing a restore", "The rehearsal is over", as_json):
+                done = try_it(settings, found, key, within)
+            told = {"path": str(found.path), "createdAt": found.manifest["created_at"], **done.as_dict()}
+        backup_work.note_rehearsal(settings, told)
+    if as_json:
+        print(json.dumps(told, indent=2))
+    else:
+        print(backup_work.told_rehearsal(told))
+    if not done.ok:
+        raise typer.Exit(1)
 
 
 def _settings() -> "Settings":

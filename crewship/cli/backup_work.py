@@ -5,16 +5,21 @@ import contextlib
 import getpass
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
+import orjson
+
 from crewship.cli.terminal import printable
 from crewship.process import bundles, instance_bundles
 from crewship.process.database import Access, StartError, existing_database
 from crewship.process.progress import Progress
-from resolvers.instance.bundles import sealing
+from models.migrations.cluster import NOTE
+from resolvers.instance.bundles import records, sealing
 from resolvers.instance.bundles.faults import BundleError
 from resolvers.instance.bundles.reading import Bundle
 from resolvers.instance.settings import Settings
@@ -85,8 +90,12 @@ async def create(
     settings: Settings, access: Access, workspace: str | None, level: str, seal: bundles.Seal, to: Path | None
 ) -> dict[str, Any]:
     if workspace is None:
+        began = time.monotonic()
         whole = await instance_bundles.create(settings, access, seal, to)
-        return _described(whole.path, whole.size, whole.manifest)
+        told = _described(whole.path, whole.size, whole.manifest)
+        kept = {"created_at": told["createdAt"], "size_bytes": whole.size}
+        await _note(access, records.MADE, kept | {"seconds": round(time.monotonic() - began, 1)})
+        return told
     made = await bundles.create(settings, access, workspace, level, seal, to)
     with Bundle(Path(made.path)) as bundle:
         return _described(bundle.path, bundle.size, bundle.manifest)
@@ -158,11 +167,21 @@ def _moment(entry: dict[str, Any]) -> datetime:
 
 
 def rotated(
-    settings: Settings, folder: Path | None, workspace: str | None, last: int, days: int, *, dry_run: bool
+    settings: Settings,
+    folder: Path | None,
+    workspace: str | None,
+    scope: str | None,
+    limits: tuple[int, int],
+    *,
+    dry_run: bool,
 ) -> list[str]:
+    """`limits`: a number of bundles, and of days; 0 is no limit."""
+    last, days = limits
     oldest, gone = datetime.now(UTC) - timedelta(days=days), list[str]()
     groups = dict[str, list[dict[str, Any]]]()
     for entry in listed(settings, folder, workspace):
+        if scope is not None and entry["scope"] != scope:
+            continue
         groups.setdefault(f"{entry['scope']} {entry['workspace'] or ''}", []).append(entry)
     for group in groups.values():
         for place, entry in enumerate(group):
@@ -171,6 +190,41 @@ def rotated(
     for path in [] if dry_run else gone:
         Path(path).unlink(missing_ok=True)
     return gone
+
+
+def newest(settings: Settings) -> str:
+    """The path of the newest bundle of the instance. Raises StartError."""
+    for entry in listed(settings, None, None):
+        if entry["scope"] == BackupScope.instance:
+            return str(entry["path"])
+    raise StartError(f"there is no bundle of the instance in {settings.data_dir / 'backups'}")
+
+
+def note_rehearsal(settings: Settings, told: dict[str, Any]) -> None:
+    """Where there is a server, its metrics show the result; a rehearsal elsewhere is only printed."""
+    kept = {"created_at": told["createdAt"], "ok": told["ok"], "seconds": told["seconds"], "rows": told["rows"]}
+    with contextlib.suppress(StartError), existing_database(settings) as access:
+        asyncio.run(_note(access, records.REHEARSED, kept))
+
+
+async def _note(access: Access, name: str, told: dict[str, Any]) -> None:
+    conn = await asyncpg.connect(access.owner)
+    try:
+        await conn.execute(NOTE, name, orjson.dumps(told).decode())
+    finally:
+        await conn.close()
+
+
+def told_rehearsal(told: dict[str, Any]) -> str:
+    if told["error"]:
+        return f"{told['path']} cannot be restored: {told['error']}"
+    lines = [f"{told['path']} {'was restored' if told['ok'] else 'was restored with faults'} in {told['seconds']} s."]
+    differing = ", ".join(told["differing"])
+    lines.append(f"  rows     {told['rows']:,}" + (f"; other numbers in {differing}" if differing else ""))
+    lines.append(f"  files    {told['files']:,}")
+    lines.append(f"  secrets  {told['secrets']:,} opened, {told['unopenable']} could not be opened")
+    lines.append(f"  audit    {told['auditRows']:,} rows, {told['auditFaults']} faults")
+    return "\n".join(lines)
 
 
 def deep_fault(bundle: Bundle, key: str | None) -> str:

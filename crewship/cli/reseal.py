@@ -102,7 +102,7 @@ def places() -> Iterator[Place]:
 
 
 @contextlib.asynccontextmanager
-async def _opened(settings: Settings, access: Access) -> AsyncIterator[tuple[Any, Vault]]:
+async def opened_vault(settings: Settings, access: Access) -> AsyncIterator[tuple[Any, Vault]]:
     """A connection and the vault of its database. Raises KeysError without the keys."""
     settings = keys.with_stored(settings)
     if not keys.wrapping_keys(settings):
@@ -121,7 +121,7 @@ async def reseal(
 ) -> Resealed:
     """`new_keys`: every workspace, and the instance, gets another data key first. Raises KeysError."""
     done = Resealed()
-    async with _opened(settings, access) as (conn, vault):
+    async with opened_vault(settings, access) as (conn, vault):
         done.needed.wraps = await _wrapping(vault)
         await _wrap(conn, vault, done)
         if new_keys:
@@ -138,7 +138,7 @@ async def reseal(
 
 async def needed(settings: Settings, access: Access) -> Needed:
     """The uses of every key. Raises KeysError."""
-    async with _opened(settings, access) as (conn, vault):
+    async with opened_vault(settings, access) as (conn, vault):
         return await _needed(conn, await _wrapping(vault))
 
 
@@ -228,7 +228,7 @@ async def drop(settings: Settings, access: Access, name: str) -> None:
     """From now on nothing starts less for want of the key. Raises KeysError where something needs it."""
     if name not in (name_of(number) for number in range(1, 256)):
         raise keys.KeysError(f"{name} is not an encryption key, such as ENCRYPTION_KEY or ENCRYPTION_KEY_V2")
-    async with _opened(settings, access) as (conn, vault):
+    async with opened_vault(settings, access) as (conn, vault):
         if name in (await _wrapping(vault), name_of(vault.number)):
             raise keys.KeysError(f"{name} is the current key: add another key first (docs/secrets.md)")
         await _check_unneeded(conn, name)  # before the lock, so that no process waits for this check

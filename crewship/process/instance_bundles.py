@@ -11,6 +11,7 @@ import io
 import os
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from crewship.process import keys
 from crewship.process.bundles import EVERYTHING, OPERATOR, Seal
 from crewship.process.database import Access, StartError, database, place_of, wait_for_database
 from crewship.process.dumps import Restoring, dumped, restoring
-from crewship.process.postgres import EmbeddedPostgres, make_private, write_secret
+from crewship.process.postgres import make_private, write_secret
 from models import migrations
 from resolvers.instance.bundles import sealing
 from resolvers.instance.bundles.faults import BundleError, BundleFault
@@ -203,10 +204,18 @@ def _name(folder: Path, now: datetime) -> Path:
 # -- restore ----------------------------------------------------------------------------------------------------------
 
 
-def restore(settings: Settings, bundle: Bundle, identity: str, *, dry_run: bool = False) -> RestoredInstance:
+def restore(
+    settings: Settings,
+    bundle: Bundle,
+    identity: str,
+    *,
+    dry_run: bool = False,
+    then: Callable[[Access], None] | None = None,
+) -> RestoredInstance:
     """Brings database, keys and files to an empty instance, or nothing: the database commits last.
 
-    `dry_run` opens and compares everything, and writes nothing. Raises StartError, KeysError, BundleError,
+    `dry_run` opens and compares everything, and writes nothing. `then` is called before the database is brought to the
+    schema of this release. Raises StartError, KeysError, BundleError,
     PostgresError.
     """
     check_schema(bundle.manifest)
@@ -214,13 +223,13 @@ def restore(settings: Settings, bundle: Bundle, identity: str, *, dry_run: bool 
     if dry_run:
         return _arrive(settings, bundle, identity, None)
     _check_room(settings, bundle)
-    if settings.database_url is None and EmbeddedPostgres(settings.data_dir).cluster.exists():
-        raise StartError(NOT_EMPTY_HERE.format(settings.data_dir))
     with database(settings) as access:
-        asyncio.run(_check_empty(access))
+        asyncio.run(_check_empty(settings, access))
         with restoring(access.owner) as rows:
             restored = _arrive(settings, bundle, identity, rows)
             rows.commit()
+        if then is not None:
+            then(access)
         from crewship.process.serve import migrate
 
         asyncio.run(migrate(settings, access))
@@ -238,12 +247,15 @@ def _check_room(settings: Settings, bundle: Bundle) -> None:
         raise StartError(NO_ROOM.format(settings.data_dir, needed >> 20))
 
 
-async def _check_empty(access: Access) -> None:
+async def _check_empty(settings: Settings, access: Access) -> None:
     await wait_for_database(access.owner)
     conn = await asyncpg.connect(access.owner)
     try:
         if await conn.fetch(TABLES):
-            raise StartError(NOT_EMPTY.format(place_of(access.owner)))
+            here = settings.database_url is None
+            raise StartError(
+                NOT_EMPTY_HERE.format(settings.data_dir) if here else NOT_EMPTY.format(place_of(access.owner))
+            )
     finally:
         await conn.close()
 

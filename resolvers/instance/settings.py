@@ -252,6 +252,8 @@ class Settings(BaseSettings):
     storage_path: Directory = variable(
         "CREWSHIP_STORAGE_BASE_PATH", default_factory=lambda data: data["data_dir"] / "files", takes="a directory"
     )
+    # The server backs itself up each day, and keeps so many bundles; without it, nothing is scheduled.
+    backup_keep: PositiveInt | None = variable("CREWSHIP_BACKUP_KEEP", takes="a number of bundles, at least 1")
     backup_passphrase: SecretStr | None = variable("CREWSHIP_BACKUP_PASSPHRASE", takes="a secret text")
     max_concurrent_runs: PositiveInt = variable("CREWSHIP_MAX_CONCURRENT_RUNS", 8, takes="a number of runs, at least 1")
     run_max_tokens: PositiveInt = variable("CREWSHIP_RUN_MAX_TOKENS", 2_000_000, takes="a number of tokens, at least 1")

@@ -31,6 +31,10 @@ OUR_OWN = {
         "resolvers/instance/bundles/sealing.py",
         "asyncio.create_subprocess_exec",
     ): "derives the key of a passphrase, which holds an interpreter for a second",
+    (
+        "runtime/oversight/backups.py",
+        "asyncio.create_subprocess_exec",
+    ): "`crewship backup`, on schedule",
     ("runtime/sandbox/programs.py", "subprocess.run"): "asks bubblewrap, of root, which version it is",
     ("crewship/process/serve.py", "uvicorn.supervisors.Multiprocess"): "processes of the service itself",
 }

@@ -4,7 +4,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +13,8 @@ from typer.testing import CliRunner
 
 from crewship.cli.main import app
 from tests.oversight.backups.small import small_bundle
-from tests.process.commands import PATIENCE, environment, migrated, run, serving
-
-OWNER = {"full_name": "Ada", "email": "ada@example.com", "password": "correct horse battery staple"}
-PASSPHRASE = "a passphrase of several words"
-SECRET = "hunter2 of the harbour"
-
-
-def ask(port: int, method: str, path: str, token: str | None = None, body: Any = None) -> Any:
-    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
-    connection.request(method, path, None if body is None else json.dumps(body), headers)
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    assert answer.status < 300, (path, answer.status, content)
-    return json.loads(content) if content[:1] in (b"{", b"[") else content
-
-
-class Ship:
-    """A server with an owner, a workspace, a crew with a file, and a credential; it does not run."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory, self.data_dir = directory, migrated(directory / "data")
-        self.passphrase = directory / "passphrase"
-        self.passphrase.write_text(PASSPHRASE + "\n")
-        self.env = environment(self.data_dir)
-        with serving(env=self.env) as served:
-            self.token = ask(served.port, "POST", "/api/v1/bootstrap", None, OWNER)["cli_token"]
-            [own, *_] = ask(served.port, "GET", "/api/v1/workspaces", self.token)
-            self.workspace, self.slug = own["id"], own["slug"]
-            at = f"?workspace_id={self.workspace}"
-            crew = ask(served.port, "POST", f"/api/v1/crews{at}", self.token, {"name": "Deck", "slug": "deck"})
-            self.crew = crew["id"]
-            secret = {"name": "KEY", "type": "SECRET", "provider": "NONE", "value": SECRET}
-            ask(served.port, "POST", f"/api/v1/credentials{at}", self.token, secret)
-            # while it serves
-            self.instance = self.backup("create", "--passphrase-file", str(self.passphrase))
-            self.one = self.backup("create", "--workspace", self.slug, "--no-encrypt")
-            assert served.end() == 0
-
-    def backup(self, *arguments: str) -> dict[str, Any]:
-        done = run("backup", *arguments, "--json", env=self.env)
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout))
+from tests.process.commands import PATIENCE, environment, migrated, run, serving, until
+from tests.process.ships import PASSPHRASE, Ship, ask
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +103,41 @@ def test_a_bundle_of_the_instance_is_never_in_clear(ship: Ship) -> None:
     assert ship.backup(*opened)["valid"]
     listed = json.loads(run("backup", "list", "--json", env=ship.env).stdout)
     assert made["path"] in [entry["path"] for entry in listed]
+
+
+@pytest.mark.slow
+def test_a_rehearsal_restores_elsewhere_and_tells_the_metrics(ship: Ship) -> None:
+    given = ("--passphrase-file", str(ship.passphrase), "--in", str(ship.directory))
+    before = sorted(ship.directory.iterdir())
+    done = ship.backup("rehearse", ship.instance["path"], *given)
+    assert (done["ok"], done["differing"], done["unopenable"], done["auditFaults"]) == (True, [], 0, 0)
+    assert (done["rows"], done["secrets"] >= 1, done["auditRows"] > 0) == (ship.instance["rows"], True, True)
+    assert sorted(ship.directory.iterdir()) == before
+    with serving(env=ship.env) as served:
+        metrics = ask(served.port, "GET", "/metrics").decode()
+        assert served.end() == 0
+    assert "crewship_backup_rehearsal_success 1.0" in metrics
+    assert f"crewship_backup_size_bytes {float(ship.instance['sizeBytes'])}" in metrics
+    assert "crewship_backup_last_success_timestamp_seconds 1." in metrics
+    content = bytearray(Path(ship.instance["path"]).read_bytes())
+    content[len(content) // 2] ^= 1
+    changed = ship.directory / "changed.tar.zst"
+    changed.write_bytes(content)
+    failed = run("backup", "rehearse", str(changed), *given, env=ship.env)
+    assert (failed.returncode, "cannot be restored: The bundle was changed or cut" in failed.stdout) == (1, True)
+
+
+@pytest.mark.slow
+def test_a_server_backs_itself_up_and_rehearses(ship: Ship) -> None:
+    def shown() -> str:
+        return str(ask(served.port, "GET", "/metrics").decode())
+
+    env = environment(
+        migrated(ship.directory / "daily"), CREWSHIP_BACKUP_KEEP="2", CREWSHIP_BACKUP_PASSPHRASE=PASSPHRASE
+    )
+    folder = ship.directory / "daily" / "backups" / "instance"
+    with serving(env=env) as served:
+        until(lambda: "crewship_backup_rehearsal_success 1.0" in shown(), within=3 * PATIENCE)
+        assert served.end() == 0
+    [made] = folder.iterdir()
+    assert str(made) in run("backup", "list", env=env).stdout

@@ -17,6 +17,7 @@ from models import migrations
 from models.kernel import INSTALL_ID, TELEMETRY, InstanceFact
 from models.people.auth import User
 from resolvers.identity.locality import is_at_the_machine
+from resolvers.instance.bundles import records
 from resolvers.instance.crypto import secret_equals
 from resolvers.instance.license import Edition
 from resolvers.kernel import (
@@ -194,6 +195,9 @@ async def metrics(ctx: Context, data: NoInput) -> Exposition:
     asked = CollectorRegistry()
     try:
         revision = await _revision()
+        async with asyncio.timeout(DATABASE_PATIENCE):
+            facts = await ctx.select(InstanceFact, col(InstanceFact.name).in_(records.NAMES)).all()
+            records.show({fact.name: fact.value for fact in facts}, asked)
     except TROUBLE:
         revision = None  # no sample says more than a wrong one
     if revision is not None:

@@ -1,0 +1,18 @@
+"""The schedule of backups of the instance, if CREWSHIP_BACKUP_KEEP is set: a bundle daily, a rehearsal weekly."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlmodel import col
+
+from models.kernel import InstanceFact
+from resolvers.instance.bundles.records import REHEARSED
+from resolvers.kernel.background.clocks import AcrossWorkspaces, clock
+
+DAILY: Final = clock("backups.daily", every=timedelta(days=1))
+REHEARSAL_EVERY: Final = timedelta(days=6, hours=12)  # on the seventh day, at whatever time its backup is made
+
+
+async def needs_rehearsal(rows: AcrossWorkspaces, now: datetime) -> bool:
+    recent = (col(InstanceFact.name) == REHEARSED, col(InstanceFact.created_at) > now - REHEARSAL_EVERY)
+    return not await rows.everywhere.exists(InstanceFact, *recent)

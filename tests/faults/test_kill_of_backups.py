@@ -1,0 +1,114 @@
+"""`crewship backup` is killed at any moment: a bundle is whole or has no name, and a restore brings everything or
+nothing.
+"""
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from resolvers.instance.bundles.reading import Bundle
+from tests.process.commands import CREWSHIP, PATIENCE, environment, run
+from tests.process.ships import Ship
+
+pytestmark = pytest.mark.slow
+MOMENTS = 20
+
+
+@pytest.fixture(scope="module")
+def ship() -> Iterator[Ship]:
+    directory = Path(tempfile.mkdtemp(prefix="crewship-"))
+    yield Ship(directory)
+    shutil.rmtree(directory)
+
+
+def duration(env: Mapping[str, str], *arguments: str) -> float:
+    began = time.monotonic()
+    done = run("backup", *arguments, env=env)
+    assert done.returncode == 0, done.stderr
+    return time.monotonic() - began
+
+
+def killed(env: Mapping[str, str], after: float, *arguments: str) -> bool:
+    """False if the command was faster."""
+    process = subprocess.Popen(
+        [*CREWSHIP, "backup", *arguments],
+        env=dict(env),
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        process.wait(after)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+    return process.wait(PATIENCE) == -signal.SIGKILL
+
+
+def moments(takes: float) -> list[float]:
+    """Most of them where it works, after it has been loaded."""
+    return [takes * (0.2 + 0.8 * number / MOMENTS) for number in range(MOMENTS)]
+
+
+def test_a_bundle_is_whole_or_has_no_name(ship: Ship) -> None:
+    folder, struck = ship.directory / "made", 0
+    scopes = [("--passphrase-file", str(ship.passphrase)), ("--workspace", ship.slug, "--no-encrypt")]
+    takes = [duration(ship.env, "create", *scope, "--to", str(folder)) for scope in scopes]
+    for number, after in enumerate(moments(1.0)):
+        scope = number % 2
+        struck += killed(ship.env, after * takes[scope], "create", *scopes[scope], "--to", str(folder))
+        for path in folder.glob("*.tar.zst"):
+            with Bundle(path) as bundle:
+                bundle.check()
+    assert struck > MOMENTS // 2
+    last = run("backup", "create", *scopes[0], "--to", str(folder), env=ship.env)
+    assert last.returncode == 0, last.stderr
+
+
+def test_an_instance_is_restored_whole_or_can_be_restored_again(ship: Ship) -> None:
+    given = (ship.instance["path"], "--passphrase-file", str(ship.passphrase))
+    takes, struck, whole = duration(environment(ship.directory / "first"), "restore", *given), 0, 0
+    for number, after in enumerate(moments(takes)):
+        env = environment(ship.directory / f"restored-{number}")
+        struck += killed(env, after, "restore", *given)
+        again = run("backup", "restore", *given, "--json", env=env)
+        if again.returncode:
+            # the database was committed when it was killed
+            assert "has a database already" in again.stderr, again.stderr
+            whole += 1
+        else:
+            assert json.loads(again.stdout)["rows"] == ship.instance["rows"]
+        audited = run("audit", "verify", "--json", env=env)
+        assert json.loads(audited.stdout)["faults"] == []
+        opened = run("keys", "rotate", env=env)
+        assert (opened.returncode, "; 0 values" in opened.stdout) == (0, True), (opened.stdout, opened.stderr)
+        shutil.rmtree(ship.directory / f"restored-{number}")
+    assert struck > MOMENTS // 2
+    assert whole < MOMENTS
+
+
+def test_a_workspace_is_restored_whole_or_not_at_all(ship: Ship) -> None:
+    given = ("restore", ship.one["path"], "--as-workspace")
+    takes, struck = duration(ship.env, *given, "first"), 0
+    expected = contents(ship, "first")
+    for number, after in enumerate(moments(takes)):
+        struck += killed(ship.env, after, *given, f"copy-{number}")
+        assert contents(ship, f"copy-{number}") in (None, expected)
+    assert struck > MOMENTS // 2
+
+
+def contents(ship: Ship, slug: str) -> tuple[int, int] | None:
+    """Rows and files of a bundle of the workspace; None if it does not exist."""
+    made = run("backup", "create", "--workspace", slug, "--no-encrypt", "--json", env=ship.env)
+    if made.returncode:
+        assert f"there is no workspace {slug}" in made.stderr, made.stderr
+        return None
+    told = json.loads(made.stdout)
+    Path(told["path"]).unlink()
+    return told["rows"], told["files"]
