@@ -51,7 +51,7 @@ class Rehearsed:
     error: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """By the names of the command line's documents."""
+        """Returns it with the keys of a JSON document."""
         return {NAMES.get(name, name): value for name, value in asdict(self).items()}
 
 
@@ -71,7 +71,7 @@ def rehearse(settings: Settings, bundle: Bundle, identity: Callable[[], str | No
 
 
 def _scratch(settings: Settings, place: Path) -> Settings:
-    """A server with nothing: no database, no files, and no keys but those of the bundle."""
+    """Returns the settings of a server without database, files and keys."""
     data_dir = place / "data"
     own: dict[str, Any] = {"data_dir": data_dir, "storage_path": data_dir / "files", "encryption_keys": {}}
     own |= {"socket_path": data_dir / "run" / "crewship.sock", "database_url": None, "migration_database_url": None}

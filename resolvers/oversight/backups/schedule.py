@@ -7,10 +7,11 @@ from sqlmodel import col
 
 from models.kernel import InstanceFact
 from resolvers.instance.bundles.records import REHEARSED
-from resolvers.kernel.background.clocks import AcrossWorkspaces, clock
+from resolvers.kernel import AcrossWorkspaces, clock
 
 DAILY: Final = clock("backups.daily", every=timedelta(days=1))
-REHEARSAL_EVERY: Final = timedelta(days=6, hours=12)  # on the seventh day, at whatever time its backup is made
+REHEARSAL_EVERY: Final = timedelta(days=6, hours=12)
+"""Half a day less than a week: bundles are not made at the same second each day."""
 
 
 async def needs_rehearsal(rows: AcrossWorkspaces, now: datetime) -> bool:
