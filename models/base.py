@@ -482,22 +482,6 @@ def most_bytes(column: Column[Any]) -> int | None:
     return None if characters is None else characters * BYTES_A_CHARACTER
 
 
-@cache
-def is_plain(column: Column[Any]) -> bool:
-    """Returns true if the database restricts a column to characters that JSON need not escape: ids, closed sets, and
-    references to them.
-    """
-    table = column.table
-    if any(constraint.info.get(PLAIN) == column.name for constraint in table.constraints):
-        return True
-    for reference in table.foreign_key_constraints:
-        others = [c for c in reference.columns if c is not column]
-        # with a null among them nothing is compared
-        if column in list(reference.columns) and not any(c.nullable for c in others):
-            return any(key.parent is column and is_plain(key.column) for key in reference.elements)
-    return False
-
-
 def tenant_key() -> UniqueConstraint:
     """The key that `belongs_to` of another table refers to."""
     return UniqueConstraint("workspace_id", "id")

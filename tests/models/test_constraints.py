@@ -5,10 +5,11 @@ import pytest
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Integer
 from sqlmodel import SQLModel
 
-from models.base import classes_of_tables, is_plain, secrets_of, table_of
+from models.base import classes_of_tables, secrets_of, table_of
 from models.kernel import AuditLog
 from models.migrations.tables import metadata, tenant_tables
 from models.people.workspaces import Workspace
+from models.plain import is_plain
 from models.staff.agents import Agent, AgentRole
 from models.staff.chats import Chat, Message
 from models.staff.crews import Crew, CrewConnection

@@ -13,7 +13,8 @@ from sqlalchemy import JSON, Boolean, DateTime, Float, Integer, String, Text, ca
 from sqlalchemy import Column as SQLColumn
 from sqlalchemy.dialects.postgresql import BYTEA
 
-from models.base import is_plain, most_bytes
+from models.base import most_bytes
+from models.plain import is_plain
 from resolvers.errors import Code, Refusal
 from resolvers.kernel.reader.shape import ALIAS_BYTES
 
