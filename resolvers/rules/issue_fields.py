@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -11,7 +12,18 @@ from models.actors import ActorType
 from resolvers.kernel import Text
 from resolvers.kernel.ground.stricter import InGraph, one_of
 
-PRIORITIES: Final = ("none", "low", "medium", "high", "urgent")
+
+class IssuePriority(StrEnum):
+    """The priority of an issue, in ascending order."""
+
+    none = "none"
+    low = "low"
+    medium = "medium"
+    high = "high"
+    urgent = "urgent"
+
+
+PRIORITIES: Final = tuple(priority.value for priority in IssuePriority)
 NO_DAY: Final = "must be a day, such as 2030-01-31"
 
 

@@ -67,9 +67,11 @@ class WorkspaceQuery:
     workspaces = query(workspace_ops.list_workspaces, WorkspaceType)
     workspace = query(workspace_ops.get_workspace, WorkspaceType, places=("id", "slug"))
     members = query(workspace_ops.list_members, MemberType)
+    find_members = query(workspace_ops.find_members, MemberType)
     members_capabilities = query(workspace_ops.list_member_capabilities)
     member_capabilities = query(workspace_ops.get_member_capabilities)
     invitations = query(workspace_ops.list_invitations, InvitationType)
+    find_invitations = query(workspace_ops.find_invitations, InvitationType)
 
 
 @strawberry.type

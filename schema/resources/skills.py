@@ -73,6 +73,7 @@ class SkillProposalType:
 @strawberry.type
 class SkillQuery:
     skills = query(skill_ops.list_skills, SkillType)
+    find_skills = query(skill_ops.find_skills, SkillType)
     skill = query(skill_ops.get_skill, SkillType)
     proposed_skills = query(skill_ops.list_proposals, SkillProposalType)
     agent_skills = query(skill_ops.list_agent_skills, AgentSkillType)

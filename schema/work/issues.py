@@ -22,11 +22,12 @@ class IssueType:
     """Work for a crew. An issue is a mission and is worked on like one."""
 
     fields = """
-        id workspace_id crew_id crew number identifier title description status next_statuses priority assignee_type
+        id workspace_id crew_id crew number identifier title description status next_statuses priority priority_level
+        assignee_type
         assignee_id assignee assignee_name due_date estimate sort_order rank lead_agent_id lead_agent project_id project
         milestone_id milestone parent_issue_id parent_issue sub_issues sub_issues_count labels
-        comments comment_count relations activity assignments runs model_calls budgets created_by_type created_by_id
-        creator created_by_name authored_via created_at updated_at completed_at version viewer_can
+        comments comment_count relations activity changes assignments runs model_calls budgets created_by_type
+        created_by_id creator created_by_name authored_via created_at updated_at completed_at version viewer_can
     """
     viewer_can = acts()
     identifier = strawberry.field(
@@ -34,6 +35,8 @@ class IssueType:
     )
     next_statuses = strawberry.field(description="The statuses that `updateIssue` and `moveIssue` can set in one step.")
     priority = strawberry.field(description="none, low, medium, high, urgent, or an arbitrary text.")
+    priority_level = strawberry.field(description="Null if `priority` is an arbitrary text.")
+    activity = strawberry.field(description="The newest 1,000; `changes` has all, in pages.")
     assignee_type = strawberry.field(description="user, agent, or an arbitrary text.")
     assignee_id: str | None
     assignee = strawberry.field(description="Null unless it is a member of the workspace or an agent.")

@@ -51,6 +51,7 @@ class MilestoneType:
 @strawberry.type
 class ProjectQuery:
     projects = query(project_ops.list_projects, ProjectType)
+    find_projects = query(project_ops.find_projects, ProjectType)
     project = query(project_ops.get_project, ProjectType)
     project_by_slug = query(project_ops.get_project_by_slug, ProjectType)
     project_stats = query(project_ops.project_stats)

@@ -12,10 +12,11 @@ class RecurringIssueType:
     """A template that creates issues on a cron schedule."""
 
     fields = """
-        id crew_id crew crew_name title description priority project_id project milestone_id milestone assignee_type
-        assignee_id assignee labels_json cron_expression time_zone enabled next_run last_run run_count creator
-        created_at updated_at version
+        id crew_id crew crew_name title description priority priority_level project_id project milestone_id milestone
+        assignee_type assignee_id assignee labels_json cron_expression time_zone enabled next_run last_run run_count
+        creator created_at updated_at version
     """
+    priority_level = strawberry.field(description="Null if `priority` is an arbitrary text.")
     crew = strawberry.field(description="Null if deleted.")
     crew_name: str | None
     assignee_type = strawberry.field(description="user, agent, or an arbitrary text.")

@@ -14,9 +14,10 @@ class TriageRuleType:
     """The action on unassigned issues whose title matches."""
 
     fields = """
-        id name pattern match_type crew_id crew assignee_id assignee priority project_id project labels_json position
-        enabled on_create match_count created_at updated_at version
+        id name pattern match_type crew_id crew assignee_id assignee priority priority_level project_id project
+        labels_json position enabled on_create match_count created_at updated_at version
     """
+    priority_level = strawberry.field(description="Null if `priority` is an arbitrary text.")
     labels_json = strawberry.field(description="Stored as sent, but not applied.")
     on_create = strawberry.field(description="True if the rule also applies to new issues.")
     match_count = strawberry.field(description="The number of matched issues.")

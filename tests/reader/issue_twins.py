@@ -260,7 +260,7 @@ HERE: dict[str, Root] = {
     "subIssues": below("Mission", "parent_issue_id", BY_HAND, where=is_issue),
     "issueComments": below("IssueComment", "mission_id", OLDEST),
     "issueActivity": below("IssueActivity", "mission_id", NEWEST, 50),
-    "issueRelations": issue_relations, "issueRuns": issue_runs, "projects": projects,
+    "issueRelations": issue_relations, "issueRuns": issue_runs, "projects": projects, "findProjects": projects,
     "project": found_or_named("Project"), "projectBySlug": named_by_slug("Project"),
     "milestones": milestones,
 }  # fmt: skip
@@ -328,7 +328,12 @@ def next_statuses(store: Store, asker: Asker, row: Row) -> list[str]:
     return [status for status in ON_BOARDS if status != row["status"]] if row["status"] in ON_BOARDS else []
 
 
+def level(store: Store, asker: Asker, row: Row) -> Any:
+    return row["priority"] if row["priority"] in ("none", "low", "medium", "high", "urgent") else None
+
+
 DERIVED: dict[tuple[str, str], Value] = {
+    **{(model, "priority_level"): level for model in ("Mission", "RecurringIssue", "TriageRule")},
     ("Mission", "next_statuses"): next_statuses,
     ("Mission", "crew_name"): of_row("crews", "crew_id", "name"),
     ("Mission", "crew_slug"): of_row("crews", "crew_id", "slug"),

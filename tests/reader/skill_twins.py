@@ -63,7 +63,8 @@ def proposed_skills(store: Store, asker: Asker, arguments: Arguments) -> Listing
 
 
 HERE: dict[str, Root] = {
-    "skills": skills, "skill": skill, "agentSkills": agent_skills, "proposedSkills": proposed_skills,
+    "skills": skills, "findSkills": skills, "skill": skill, "agentSkills": agent_skills,
+    "proposedSkills": proposed_skills,
 }  # fmt: skip
 GATED = {("Crew", "skillProposals"): DECIDES}
 """Fields that lead to rows which not every member may see."""

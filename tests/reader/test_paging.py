@@ -170,6 +170,7 @@ CHILDREN = {
         "p.name",
         f"SELECT label_id AS key FROM issue_labels JOIN ({MISSIONS}) AS issue ON issue.id = mission_id",
     ),
+    ("Issue", "changes"): (f"({MISSIONS})", "p.identifier", "SELECT mission_id AS key FROM issue_activity"),
     ("Issue", "comments"): (f"({MISSIONS})", "p.identifier", "SELECT mission_id AS key FROM issue_comments"),
     ("Crew", "missions"): ("crews", "p.slug", "SELECT crew_id AS key FROM missions"),
     ("Agent", "ledMissions"): ("agents", "p.slug", "SELECT lead_agent_id AS key FROM missions"),

@@ -180,7 +180,8 @@ HERE: dict[str, Root] = {
     "crewMembers": crew_members, "crewProvision": crew_provision,
     "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
     "agent": found_or_named("Agent"), "agentBySlug": named_by_slug("Agent"), "agentLearning": agent_learning,
-    "members": members, "invitations": invitations, "workspace": workspace,
+    "members": members, "findMembers": members, "invitations": invitations, "findInvitations": invitations,
+     "workspace": workspace,
     "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,
     "agentLogs": agent_logs,
 }  # fmt: skip
@@ -430,7 +431,9 @@ class Twins(Rules):
             if name == "searchMcpRegistry":
                 return registry_twins.found_first(arguments)
             others |= {"mcpRegistry": registry_twins.IN_ORDER}
-            others |= {"skills": skill_twins.IN_ORDER, "agentSkills": by("created_at", "id")}
+            others |= dict.fromkeys(("skills", "findSkills"), skill_twins.IN_ORDER)
+            others |= {"findMembers": by("created_at", "id"), "findProjects": by(arguments.get("sort") or "name", "id")}
+            others |= {"agentSkills": by("created_at", "id")}
             others |= {"agentPersonaVersions": persona_twins.WRITTEN, "proposedSkills": by("file_name", "id")}
             return others.get(name, NEWEST)
         edge = GRAPHS[MODELS[model]][CAMEL.sub(lambda m: f"_{m[1].lower()}", name)]

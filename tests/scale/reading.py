@@ -26,6 +26,10 @@ REPEATS = 7
 TOO_LARGE = "CS413"
 DEEPEST = 300_000
 """Rows that an offset skips at most here."""
+SKILLS = (
+    f'category: "CODING", source: "BUNDLED", vendor: "none", maturity: "OFFICIAL", runtime: "ANY", search: "name",'
+    f' installed: true, installedForAgentId: "{AGENT}"'
+)
 
 
 class Kind(StrEnum):
@@ -262,6 +266,12 @@ READS = (
     Read("counters of agents", "/api/v1/agents/crews-status", kind=Kind.counted),
     Read("labels", "/api/v1/labels", kind=Kind.whole),
     Read("skills", "/api/v1/skills", kind=Kind.whole),
+    Read("skills in pages", field="findSkills", kind=Kind.whole),
+    Read("skills in pages, searched", field=f"findSkills({SKILLS}", kind=Kind.whole),
+    Read("projects in pages", field="findProjects", kind=Kind.whole),
+    Read("projects in pages, of a status", field="findProjects(status: [active], sort: created_at", kind=Kind.whole),
+    Read("members in pages", field="findMembers", kind=Kind.whole),
+    Read("invitations in pages", field="findInvitations", kind=Kind.whole),
     Read("the MCP registry", "/api/v1/mcp-registry", kind=Kind.counted, rows=50),
     Read(
         "the MCP registry, searched",

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 import asyncpg
@@ -32,6 +32,7 @@ from resolvers.kernel.admission.plans import reads
 from resolvers.kernel.admission.request import Raw, Request
 from resolvers.kernel.admission.subject import Subject
 from resolvers.kernel.declarations.operation import (
+    GRAPHQL_ONLY,
     Answer,
     Auth,
     D,
@@ -43,10 +44,10 @@ from resolvers.kernel.declarations.operation import (
     record_admin_use,
     surfaces_of,
 )
-from resolvers.kernel.ground.inputs import Input, NoInput, is_id, validate
+from resolvers.kernel.ground.inputs import Input, NoInput, Paging, is_id, validate
 from resolvers.kernel.ground.policy import Action, lowest
 from resolvers.kernel.ground.scopes import OWN, Said
-from resolvers.kernel.reader import Branch, Read, Row, Rows, Shape, filters, roles_of
+from resolvers.kernel.reader import Branch, Page, Read, Row, Rows, Shape, filters, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.clauses import clause, onto
 from resolvers.kernel.reader.shape import ELSEWHERE
@@ -141,6 +142,26 @@ class Query(Operation[D], Generic[D, R]):
         if other is None or not isinstance(value, str) or is_id(value) or not is_key(value):
             return self, raw
         return other, dict.fromkeys(other.input.model_fields, value)
+
+    def paged(self, name: str) -> "Query[Any, Any]":
+        """Declares the list once more in pages, for GraphQL, beside the field that answers all of it. It keeps the
+        gate, scopes, filters, rows and order of the list.
+        """
+        if self.form is not Rows:
+            raise TypeError(f"{self.name}: it is no list without pages")
+        rows: Any = self.describe
+        pages: Any = Page
+        own = {"__doc__": self.input.__doc__, "__module__": self.module}
+        return replace(
+            self,
+            name=name,
+            input=type(f"{self.input.__name__}InPages", (self.input, Paging), own),
+            returns=pages[self.model],
+            doc=self.doc.replace(".", " in pages.", 1),
+            surfaces=GRAPHQL_ONLY,
+            plans={},
+            describe=lambda *asked: rows(*asked).page(asked[-1]),
+        )
 
     def within(self, scope: QueryScope, data: D) -> R:
         """The same rows, to be narrowed by another query."""

@@ -15,6 +15,7 @@ from resolvers.kernel.reader.graph import (
     Target,
     access_of,
     check_graphs,
+    closed,
     confidential,
     count,
     derived,

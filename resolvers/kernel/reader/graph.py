@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-from sqlalchemy import Text, func, literal_column, select, true
+from sqlalchemy import Text, case, func, literal_column, null, select, true
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, alias_of, table_of
 from models.people.workspaces import Role
+from resolvers.kernel.ground.constants import constant
 from resolvers.kernel.ground.inputs import Input, accepts_none
 from resolvers.kernel.ground.policy import GATES, MEMBERS, Action
 from resolvers.kernel.ground.scopes import SCOPES, Scopes
@@ -206,6 +208,14 @@ def derived(type: Any, expression: Callable[[Any, Any], Any]) -> Derived:
 def precise(column: str) -> Derived:
     """A time of the row to the millisecond: as a column it is shown to the second."""
     return Derived(str, lambda row, _: func.to_char(func.timezone(UTC, row[column]), MILLISECONDS, type_=Text()))
+
+
+def closed(kind: type[Enum], column: str) -> Derived:
+    """A text column as a value of a closed set, which GraphQL shows as an enum: null for any other text, which REST can
+    store.
+    """
+    values = [constant(value.value) for value in kind]
+    return Derived(kind | None, lambda row, _: case((row[column].in_(values), row[column]), else_=null()))
 
 
 def of_parent(target: type[TenantRow], key: str, column: str) -> Derived:

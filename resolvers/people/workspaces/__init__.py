@@ -8,7 +8,12 @@ from resolvers.people.workspaces.acceptance import (
     accept_membership,
     sign_up_invited,
 )
-from resolvers.people.workspaces.invitations import create_invitation, delete_invitation, list_invitations
+from resolvers.people.workspaces.invitations import (
+    create_invitation,
+    delete_invitation,
+    find_invitations,
+    list_invitations,
+)
 from resolvers.people.workspaces.member_capabilities import (
     MemberCapabilities,
     get_member_capabilities,
@@ -19,6 +24,7 @@ from resolvers.people.workspaces.members import (
     AssignableRole,
     add_member,
     assigned,
+    find_members,
     list_members,
     remove_member,
     update_member_role,

@@ -96,6 +96,9 @@ def list_invitations(scope: QueryScope, data: NoInput) -> Rows[Invitation]:
     )
 
 
+find_invitations = list_invitations.paged("invitations.find")
+
+
 @command(
     "invitations.create",
     Action.MANAGE,

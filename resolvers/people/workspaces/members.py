@@ -175,6 +175,9 @@ def list_members(scope: QueryScope, data: NoInput) -> Rows[Membership]:
     return scope.select(Membership).order_by(col(Membership.created_at))
 
 
+find_members = list_members.paged("members.find")
+
+
 @command(
     "members.add",
     Action.MANAGE,

@@ -191,6 +191,9 @@ def list_skills(scope: QueryScope, data: ListSkills) -> Rows[Skill]:
     return rows.order_by(*IN_ORDER)
 
 
+find_skills = list_skills.paged("skills.find")
+
+
 def _enabled_on(scope: QueryScope, agent_id: Any = None) -> Any:
     ties, agent, found = _assigned(table_of(Skill).c, scope)
     found = [*found, ties.c.enabled] if agent_id is None else [*found, ties.c.enabled, agent.c.id == agent_id]

@@ -45,8 +45,9 @@ from resolvers.kernel import (
     reads,
     through,
 )
-from resolvers.kernel.reader import Subtype, either
+from resolvers.kernel.reader import Subtype, closed, either
 from resolvers.kernel.reader.filters import CommaTexts
+from resolvers.rules.issue_fields import IssuePriority
 from resolvers.work.projects.graph import assigned_name
 
 IS_ISSUE = (col(Mission.mission_type) == MissionType.issue,)
@@ -117,6 +118,10 @@ def listed(scope: QueryScope, data: FilterIssues) -> Page[Mission]:
 
 class IssueComments(Paging):
     """Comments, oldest first."""
+
+
+class IssueChanges(Paging):
+    """Changes, newest first."""
 
 
 SOURCE_END, TARGET_END = ":source", ":target"
@@ -192,6 +197,7 @@ def _duration(row: Any, scope: Any) -> Any:
 
 extend(
     Mission,
+    priority_level=closed(IssuePriority, "priority"),
     next_statuses=derived(list[IssueStatus], _next_statuses),
     assignee=actor("assignee_type", "assignee_id"),
     assignee_name=assigned_name("assignee_type", "assignee_id"),
@@ -207,6 +213,12 @@ extend(
     comment_count=count(IssueComment, "mission_id"),
     relations=reads(
         IssueRelationView, lambda row, scope: relations_of(row.id, row, scope), order_by=("created_at", "relation_id")
+    ),
+    changes=many(
+        IssueActivity,
+        "mission_id",
+        order_by=(col(IssueActivity.created_at).desc(), col(IssueActivity.id).desc()),
+        input=IssueChanges,
     ),
     activity=many(
         IssueActivity, "mission_id", order_by=(col(IssueActivity.created_at).desc(), col(IssueActivity.id).desc())

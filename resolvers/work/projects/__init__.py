@@ -5,6 +5,7 @@ from resolvers.work.projects.milestones import create_milestone, delete_mileston
 from resolvers.work.projects.projects import (
     create_project,
     delete_project,
+    find_projects,
     get_project,
     get_project_by_slug,
     list_projects,

@@ -114,6 +114,9 @@ def list_projects(scope: QueryScope, data: ListProjects) -> Rows[Project]:
     return scope.select(Project).matching(data)
 
 
+find_projects = list_projects.paged("projects.find")
+
+
 @query("projects.get", Action.READ, subject=PROJECT)
 def get_project(scope: QueryScope, project: Row[Project], data: ById) -> Row[Project]:
     """Get a project.

@@ -38,9 +38,9 @@ from resolvers.kernel import (
     one,
     query,
 )
-from resolvers.kernel.reader import Derived
+from resolvers.kernel.reader import Derived, closed
 from resolvers.kernel.writing.actors import check_actor
-from resolvers.rules.issue_fields import AssigneeType, Priority
+from resolvers.rules.issue_fields import AssigneeType, IssuePriority, Priority
 from resolvers.work.issues.changing import fits_project
 from resolvers.work.issues.issues import MilestoneId, ProjectId
 from resolvers.work.recurring_issues.events import RecurringIssueCreated, RecurringIssueDeleted, RecurringIssueUpdated
@@ -186,6 +186,7 @@ graph(
     gate=Action.READ,
     scope="issues:read",
     visible=EVERYONE,
+    priority_level=closed(IssuePriority, "priority"),
     crew=one(Crew, "crew_id"),
     crew_name=Derived(str, _crew_name, Crew),
     project=one(Project, "project_id"),

@@ -42,7 +42,8 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.kernel.ground.inputs import INT32
-from resolvers.rules.issue_fields import Priority
+from resolvers.kernel.reader import closed
+from resolvers.rules.issue_fields import IssuePriority, Priority
 from resolvers.rules.patterns import compiled
 from resolvers.work.triage_rules.events import TriageRuleCreated, TriageRuleDeleted, TriageRuleUpdated
 
@@ -61,6 +62,7 @@ graph(
     gate=Action.READ,
     scope="issues:read",
     visible=EVERYONE,
+    priority_level=closed(IssuePriority, "priority"),
     crew=one(Crew, "crew_id"),
     assignee=one(Agent, "assignee_id"),
     project=one(Project, "project_id"),

@@ -281,3 +281,20 @@ async def test_the_answer_of_a_change_shows_what_it_has_left_in_the_timeline(boa
         document, **{"in": {"crewId": board.crew.id, "identifier": issue["identifier"], "priority": "high"}}
     )
     assert changed == {"priority": "high", "activity": [{"action": "priority_changed", "details": "high"}]}
+
+
+async def test_a_priority_of_the_closed_set_has_a_level_and_changes_have_pages(board: Board) -> None:
+    issue = await board.create("Sail", priority="high")
+    for priority in ("low", "as you like"):
+        await board.change(issue, priority=priority)
+    shown = (
+        "priority priorityLevel changes(first: 1) { totalCount nodes { details } pageInfo { hasNextPage endCursor } }"
+    )
+    read = await board.data(READ % shown, i=issue["identifier"])
+    assert (read["priority"], read["priorityLevel"]) == ("as you like", None)
+    assert read["changes"]["nodes"] == [{"details": "as you like"}]
+    assert read["changes"]["pageInfo"]["hasNextPage"]
+    behind = f'changes(first: 1, after: "{read["changes"]["pageInfo"]["endCursor"]}") {{ nodes {{ details }} }}'
+    assert (await board.data(READ % behind, i=issue["identifier"]))["changes"]["nodes"] == [{"details": "low"}]
+    await board.change(issue, priority="urgent")
+    assert await board.data(READ % "priorityLevel", i=issue["identifier"]) == {"priorityLevel": "urgent"}
