@@ -1,7 +1,7 @@
 """Search of everything in a workspace that has a name, for palettes: by parts of names, not of contents.
 
-It looks at the newest rows of each kind alone, so that its time has a limit for every query and every size of a
-workspace. See docs/api.md.
+It looks at the newest rows of each kind alone, and at those that the query names whole by an indexed identifier or id,
+so that its time has a limit for every query and every size of a workspace. See docs/api.md.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Integer, Text, case, cast, column, func, select
+from sqlalchemy import Integer, Text, case, cast, column, false, func, select
 from sqlalchemy.sql.selectable import Select
 from sqlmodel import SQLModel
 
@@ -105,19 +105,41 @@ def _newest(scope: QueryScope, model: type[SQLModel], *conditions: Callable[[Any
     return made.order_by(rows.c[by].desc()).limit(constant(LOOKED_AT)).subquery()
 
 
-def _sources(scope: QueryScope) -> dict[SearchType, tuple[Any, Any, Any, Any]]:
-    """For each type: the rows, and their title, detail, and further texts that are searched."""
-    is_issue = lambda c: c.mission_type == constant(MissionType.issue)  # noqa: E731
+Source = tuple[Any, Any, Any, Any]
+"""The rows of a type, and their title, detail, and further texts that are searched."""
+
+
+def _issues(rows: Any) -> Source:
+    return rows, rows.c.title, rows.c.identifier, constant(None, Text())
+
+
+def _runs(rows: Any) -> Source:
+    return rows, func.concat(rows.c.trigger_type, SPACE, rows.c.status, type_=Text()), rows.c.id, constant(None, Text())
+
+
+def _is_issue(columns: Any) -> Any:
+    return columns.mission_type == constant(MissionType.issue)
+
+
+def _named(scope: QueryScope, query: Any) -> dict[SearchType, tuple[Source, Any]]:
+    """Rows of any age whose identifier or id is the query, and these values."""
+    issues, runs = scope.table(Mission), scope.table(Run)
+    spelled = [query, func.upper(query, type_=Text()), func.lower(query, type_=Text())]
+    by_identifier = select(*issues.c).where(_is_issue(issues.c), issues.c.identifier.in_(spelled)).subquery()
+    by_id = select(*runs.c).where(runs.c.id == query).subquery()
+    return {SearchType.issue: (_issues(by_identifier), spelled), SearchType.run: (_runs(by_id), [query])}
+
+
+def _sources(scope: QueryScope) -> dict[SearchType, Source]:
     is_mission = lambda c: c.mission_type == constant(MissionType.orchestration)  # noqa: E731
     agents, crews, projects = (_newest(scope, model) for model in (Agent, Crew, Project))
-    issues, missions = _newest(scope, Mission, is_issue), _newest(scope, Mission, is_mission)
+    issues, missions = _newest(scope, Mission, _is_issue), _newest(scope, Mission, is_mission)
     chats, runs = _newest(scope, Chat, by="updated_at"), _newest(scope, Run, by="began_at")
     credentials, skills = _newest(scope, Credential), _newest(scope, Skill)
-    title_of_run = func.concat(runs.c.trigger_type, SPACE, runs.c.status, type_=Text())
     return {
         SearchType.agent: (agents, agents.c.name, agents.c.slug, agents.c.role_title),
         SearchType.crew: (crews, crews.c.name, crews.c.slug, constant(None, Text())),
-        SearchType.issue: (issues, issues.c.title, issues.c.identifier, constant(None, Text())),
+        SearchType.issue: _issues(issues),
         SearchType.mission: (missions, missions.c.title, constant(None, Text()), constant(None, Text())),
         SearchType.project: (projects, projects.c.name, projects.c.slug, constant(None, Text())),
         SearchType.chat: (
@@ -126,14 +148,14 @@ def _sources(scope: QueryScope) -> dict[SearchType, tuple[Any, Any, Any, Any]]:
             constant(None, Text()),
             constant(None, Text()),
         ),
-        SearchType.run: (runs, title_of_run, runs.c.id, constant(None, Text())),
+        SearchType.run: _runs(runs),
         SearchType.credential: (credentials, credentials.c.name, constant(None, Text()), constant(None, Text())),
         SearchType.skill: (skills, skills.c.display_name, skills.c.slug, skills.c.name),
         SearchType.member: _members(scope),
     }
 
 
-def _members(scope: QueryScope) -> tuple[Any, Any, Any, Any]:
+def _members(scope: QueryScope) -> Source:
     """Members are found by their names alone: not every member sees every address."""
     seats, users = _newest(scope, Membership), scope.table(User)
     columns = [users.c.id, users.c.full_name, seats.c.created_at, seats.c.workspace_id]
@@ -146,7 +168,7 @@ def _members(scope: QueryScope) -> tuple[Any, Any, Any, Any]:
     )
 
 
-def _matches(scope: QueryScope, kind: SearchType, source: tuple[Any, Any, Any, Any], sought: Any) -> Select[Any]:
+def _matches(scope: QueryScope, kind: SearchType, source: Source, sought: Any) -> Select[Any]:
     rows, title, detail, more = source
     parts = [func.coalesce(cast(part, Text), constant("")) for part in (title, detail, more)]
     text = func.lower(parts[0].concat(SPACE).concat(parts[1]).concat(SPACE).concat(parts[2]), type_=Text())
@@ -175,20 +197,33 @@ def _matches(scope: QueryScope, kind: SearchType, source: tuple[Any, Any, Any, A
     ).where(matched.scalar_subquery())
 
 
+def _is_one_of(names: Any) -> Callable[[Any], Any]:
+    return lambda found: func.coalesce(found.detail.in_(names), false())
+
+
 @query("system.search", Action.READ, surfaces=GRAPHQL_ONLY, tickets=False, scopes=SCOPES)
 def search(scope: QueryScope, data: Search) -> Rows[Found]:
     """Search everything that has a name.
 
     The closest match first: whole names, then beginnings of names and of words, then other parts; newest first among
-    equals. Looks at the 5,000 newest rows of each type that the caller can see.
+    equals. Looks at the 5,000 newest rows of each type that the caller can see, and finds issues by a whole identifier
+    and runs by a whole id at any age.
     """
     sought = func.lower(data.query.clause, type_=Text())  # type: ignore[attr-defined]
+    named = _named(scope, data.query.clause)  # type: ignore[attr-defined]
     branches = []
-    for kind, source in _sources(scope).items():
+
+    def find(kind: SearchType, source: Source, unless: Any = None) -> None:
         rows = _matches(scope, kind, source, sought)
         if data.types is not None:
             wanted = func.any(data.types.clause)  # type: ignore[attr-defined]
             rows = rows.where(constant(kind, Text()) == wanted)
-        branches.append(Branch(rows))
+        branches.append(Branch(rows, unless=unless))
+
+    for kind, source in _sources(scope).items():
+        known = named[kind][1] if kind in named else None
+        find(kind, source, None if known is None else _is_one_of(known))
+    for kind, (source, _) in named.items():
+        find(kind, source)
     found = scope.merge(Found, *branches).order_by("closeness", "-created_at", "type", "row_id")
     return found.up_to(data.first, MOST_FOUND)

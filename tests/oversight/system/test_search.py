@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -158,3 +159,22 @@ async def test_hostile_queries_end_soon_and_mean_nothing_else(world: World) -> N
     for size in (0, 101, -1):
         answer = await world.graphql(world.owner, SEARCH, {"q": "e", "n": size})
         assert answer["errors"][0]["extensions"]["code"] == "BAD_REQUEST", size
+
+
+async def test_an_old_row_is_found_by_its_whole_name_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement looks at no newest rows here. What it finds by name comes once, and by the same rights."""
+    monkeypatch.setattr(import_module("resolvers.oversight.system.search"), "LOOKED_AT", 0)
+    shown = SEARCH.replace("title detail", "detail")
+    for person, query, ids in (
+        (world.viewer, "zepa-1", ["ZEPA-1"]),
+        (world.viewer, "ZEPA-1", ["ZEPA-1"]),
+        (world.viewer, "zephyr-run-a", ["zephyr-run-a"]),
+        (world.viewer, "ZEPB-1", []),
+        (world.viewer, "zephyr-run-b", []),
+        (world.viewer, "zephyr", []),
+        (world.viewer, "zepa", []),
+    ):
+        answer = await world.graphql(person, shown, {"q": query})
+        assert [hit["detail"] for hit in answer["data"]["search"]] == ids, query
+    other = await world.graphql(world.viewer, shown, {"q": "zepa-1", "t": ["run"]})
+    assert other["data"]["search"] == []
