@@ -38,3 +38,16 @@ LOGGED = (
     'action: "create", dateTo: "2024-01-01T00:05:00Z"',
     'search: "reat"',
 )
+
+IN_PAGES = (
+    "findProjects",
+    "findProjects(status: [active], sort: created_at",
+    "findMembers",
+    "findInvitations",
+    "findSkills",
+)
+"""Lists that have a field in pages beside the whole one."""
+SKILLS = (
+    'findSkills(category: "CODING", source: "BUNDLED", vendor: "none", maturity: "OFFICIAL", runtime: "ANY",'
+    f' search: "name", installed: true, installedForAgentId: "{AGENT}"'
+)

@@ -16,7 +16,7 @@ import httpx2
 
 from resolvers.kernel.store.database import Connection, database
 from tests.scale.boards import BOARD, CREW, FAR
-from tests.scale.filters import ATTENTION, KINDS, LOGGED, MISSIONS, NEEDING
+from tests.scale.filters import ATTENTION, IN_PAGES, KINDS, LOGGED, MISSIONS, NEEDING, SKILLS
 from tests.scale.narrowing import FOUND, FOUND_IN_PAGES, FOUND_RUNS, IN_CHAT, RUNS
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
@@ -26,10 +26,6 @@ REPEATS = 7
 TOO_LARGE = "CS413"
 DEEPEST = 300_000
 """Rows that an offset skips at most here."""
-SKILLS = (
-    f'category: "CODING", source: "BUNDLED", vendor: "none", maturity: "OFFICIAL", runtime: "ANY", search: "name",'
-    f' installed: true, installedForAgentId: "{AGENT}"'
-)
 
 
 class Kind(StrEnum):
@@ -264,14 +260,8 @@ READS = (
     Read("an agent and its counts", f"/api/v1/agents/{AGENT}", kind=Kind.counted),
     Read("a crew and its counts", f"/api/v1/crews/{CREW}", kind=Kind.counted),
     Read("counters of agents", "/api/v1/agents/crews-status", kind=Kind.counted),
-    Read("labels", "/api/v1/labels", kind=Kind.whole),
-    Read("skills", "/api/v1/skills", kind=Kind.whole),
-    Read("skills in pages", field="findSkills", kind=Kind.whole),
-    Read("skills in pages, searched", field=f"findSkills({SKILLS}", kind=Kind.whole),
-    Read("projects in pages", field="findProjects", kind=Kind.whole),
-    Read("projects in pages, of a status", field="findProjects(status: [active], sort: created_at", kind=Kind.whole),
-    Read("members in pages", field="findMembers", kind=Kind.whole),
-    Read("invitations in pages", field="findInvitations", kind=Kind.whole),
+    *(Read(name, f"/api/v1/{name}", kind=Kind.whole) for name in ("labels", "skills")),
+    *(Read(f"{field}: in pages", field=field, kind=Kind.whole) for field in (*IN_PAGES, SKILLS)),
     Read("the MCP registry", "/api/v1/mcp-registry", kind=Kind.counted, rows=50),
     Read(
         "the MCP registry, searched",

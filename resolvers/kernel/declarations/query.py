@@ -151,6 +151,11 @@ class Query(Operation[D], Generic[D, R]):
             raise TypeError(f"{self.name}: it is no list without pages")
         rows: Any = self.describe
         pages: Any = Page
+
+        def in_pages(*asked: Any) -> Any:
+            return rows(*asked).page(asked[-1])
+
+        in_pages.__module__ = self.module
         own = {"__doc__": self.input.__doc__, "__module__": self.module}
         return replace(
             self,
@@ -160,7 +165,7 @@ class Query(Operation[D], Generic[D, R]):
             doc=self.doc.replace(".", " in pages.", 1),
             surfaces=GRAPHQL_ONLY,
             plans={},
-            describe=lambda *asked: rows(*asked).page(asked[-1]),
+            describe=in_pages,
         )
 
     def within(self, scope: QueryScope, data: D) -> R:
