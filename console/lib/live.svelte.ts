@@ -16,6 +16,8 @@ class Connection {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   up(): void {
+    // What was read meanwhile may have had no answer.
+    if (this.#timer) this.restored++;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.state = "live";
@@ -48,9 +50,11 @@ function socketOf(): Promise<Client> {
   return socket;
 }
 
-// A machine that wakes up does not wait for the next try.
-addEventListener("online", () => waiting.forEach((retry) => retry()));
-document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && waiting.forEach((retry) => retry()));
+// A browser without a network does not wait until the socket has noticed, and a machine that wakes up does not wait for the next try.
+const retryAll = () => waiting.forEach((retry) => retry());
+addEventListener("offline", async () => (await socket)?.terminate());
+addEventListener("online", retryAll);
+document.addEventListener("visibilitychange", () => document.hidden || retryAll());
 
 interface Positioned {
   __typename: string;

@@ -225,6 +225,15 @@ async def test_ten_thousand_issues_are_found_and_kept_as_a_view(
         await page.value("document.querySelector('.view').scrollTo(0, 1e9)")
         await page.until(f"document.querySelector('.view ul').offsetHeight > {before}")
     assert await page.value("document.querySelectorAll('.view li').length") < 60
+    first = "document.querySelector('.view li').innerText"
+    await press(page, "Priority", ".head")
+    await page.until(
+        f"new URLSearchParams(location.search).get('sort') === 'priority_desc' && {first}.includes('Task')"
+    )
+    await page.value("document.querySelector('.head button').focus()")
+    await page.press("Enter")
+    await page.until(f"{first}.includes('Sharpen')")
+    assert await page.value("document.activeElement.matches('.head button[aria-pressed=true]')")
     await page.fill("[type=search]", "axe")
     await page.see("1 issue", "main")
     assert await page.value("new URLSearchParams(location.search).get('q')") == "axe"
@@ -236,11 +245,11 @@ async def test_ten_thousand_issues_are_found_and_kept_as_a_view(
     await page.until("new URLSearchParams(location.search).get('saved')")
     await page.value("[...document.querySelectorAll('button')].find(one => one.innerText === 'Clear').click()")
     await page.see("10,003 issues", "main")
-    await page.see("Axes", ".filters")
+    await page.see("Axes", "header")
     await page.value(
         "(select => { select.value = [...select.options].find(one => one.text === 'Axes').value;"
         " select.dispatchEvent(new Event('change', {bubbles: true})) })"
-        "([...document.querySelectorAll('.filters select')].at(-1))"
+        "([...document.querySelectorAll('header select')].find(one => one.innerText.includes('Axes')))"
     )
     await page.see("1 issue", "main")
     assert await page.value("new URLSearchParams(location.search).get('view')") == "list"

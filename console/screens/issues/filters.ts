@@ -3,7 +3,10 @@ import type { IssueOrder, IssueListQueryVariables, MissionStatus } from "../../g
 /** Names in the address: what a saved view keeps. */
 export const FILTERS = ["crew", "assignee", "priority", "label", "project", "milestone", "due", "q", "status"] as const;
 export const KEPT: readonly string[] = [...FILTERS, "view", "sort"];
-export const ORDERS = ["created_at_desc", "updated_at_desc", "rank_asc", "created_at_asc"] as const satisfies readonly IssueOrder[];
+export const ORDERS = [
+  "created_at_desc", "created_at_asc", "updated_at_desc", "updated_at_asc", "priority_desc", "priority_asc", "due_date_asc", "due_date_desc", "rank_asc",
+] as const satisfies readonly IssueOrder[];
+export const orderOf = (query: URLSearchParams) => ORDERS.find((one) => one === query.get("sort")) ?? ORDERS[0];
 export const DUE = { overdue: 0, week: 7, month: 30 } as const;
 export const UNASSIGNED = "-";
 
@@ -41,5 +44,5 @@ export function filtersOf(ws: string, query: URLSearchParams) {
 export const listOf = (ws: string, query: URLSearchParams): IssueListQueryVariables => ({
   ...filtersOf(ws, query),
   status: listed(several(query, "status")) as MissionStatus[] | undefined,
-  order: ORDERS.find((one) => one === query.get("sort")) ?? ORDERS[0],
+  order: orderOf(query),
 });
