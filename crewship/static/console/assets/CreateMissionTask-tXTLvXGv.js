@@ -1,1 +1,0 @@
-import{Lt as e}from"./index-BQ3hPn05.js";var t=e(`9317e3335c18d4529c21ec4506b4051e`);export{t};

@@ -1,1 +1,0 @@
-import{gr as e,hr as t}from"./index-BQ3hPn05.js";import{t as n}from"./Files-Du6_hQUr.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};

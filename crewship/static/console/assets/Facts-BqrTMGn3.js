@@ -1,1 +1,0 @@
-import{An as e,Bn as t,Qn as n,Rn as r,Tn as i,cn as a,er as o,yr as s}from"./index-BQ3hPn05.js";var c=t(`<dl><!></dl>`);function l(t,l){let u=a(l,`bare`,3,!1);var d=c();let f;var p=o(d);e(p,()=>l.children),s(d),n(()=>f=i(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),r(t,d)}export{l as t};

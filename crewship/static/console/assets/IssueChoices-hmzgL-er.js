@@ -1,1 +1,0 @@
-import{Lt as e}from"./index-BQ3hPn05.js";var t=e(`9a59911bdcbf8c55a86d9bc2350fbffc`);export{t};

@@ -1,1 +1,0 @@
-import{Bn as e,En as t,In as n,Qn as r,Rn as i,Tn as a,cn as o,er as s,rr as c,yr as l}from"./index-BQ3hPn05.js";var u=e(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(e,d){let f=o(d,`live`,3,!1);var p=u();let m;var h=c(s(p),1,!0);l(p),r(()=>{m=a(p,1,t(d.tone),`svelte-9gk0ub`,m,{live:f()}),n(h,d.text)}),i(e,p)}export{d as t};

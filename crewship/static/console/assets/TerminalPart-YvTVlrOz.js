@@ -1,1 +1,0 @@
-import{Jn as e,Nn as t,Rn as n,dr as r,gr as i,hr as a,tr as o,zn as s}from"./index-BQ3hPn05.js";import{t as c}from"./Terminal-Cp5W6zN1.js";function l(l,u){i(u,!0);var d=s(),f=o(d);t(f,()=>u.crew.id,t=>{{let n=r(()=>({crew:u.crew.id}));c(t,{get place(){return e(n)},get name(){return u.crew.name}})}}),n(l,d),a()}export{l as default};

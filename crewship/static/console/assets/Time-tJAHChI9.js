@@ -1,1 +1,0 @@
-import{Bn as e,In as t,Qn as n,Rn as r,gr as i,hr as a,nr as o,vn as s}from"./index-BQ3hPn05.js";import{i as c,o as l,t as u}from"./time.svelte-DZ3aYmRA.js";var d=e(`<time class="svelte-19qb811"> </time>`);function f(e,f){i(f,!0);var p=d(),m=o(p,!0);n((e,n)=>{s(p,`datetime`,f.at),s(p,`title`,e),t(m,n)},[()=>c(f.at),()=>u(f.at,l())]),r(e,p),a()}export{f as t};

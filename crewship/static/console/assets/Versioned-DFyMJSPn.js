@@ -1,1 +1,0 @@
-import{An as e,Rn as t,gr as n,hr as r,tr as i,zn as a}from"./index-BQ3hPn05.js";import{n as o}from"./edits-ALN3O6Th.js";function s(s,c){n(c,!0);let l=o({version:()=>c.version,again:()=>c.again()});var u=a(),d=i(u);e(d,()=>c.children,()=>l),t(s,u),r()}export{s as t};

@@ -1,1 +1,0 @@
-import{$t as e,Yt as t,rn as n}from"./index-BQ3hPn05.js";import{t as r}from"./failed-Bup34YlR.js";async function i(i,a,o){let s=(i,a)=>{let{message:o,requires:s}=t(i);e.say(r(a,s?n(s):o),{bad:!0})};try{let t=await a(),n=typeof t==`function`?()=>void Promise.resolve(t()).catch(e=>s(e,`Undo`)):void 0;return(o||n)&&e.say(o??i,{undo:n}),!0}catch(e){return s(e,i),!1}}export{i as t};

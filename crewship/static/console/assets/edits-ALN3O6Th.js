@@ -1,1 +1,0 @@
-import{_r as e,mr as t}from"./index-BQ3hPn05.js";var n=Symbol(`edits`),r=t=>e(n,t),i=()=>t(n);export{r as n,i as t};

@@ -1,1 +1,0 @@
-import{_r as e,mr as t}from"./index-BQ3hPn05.js";var n=Symbol(`faults`);function r(t){let r=new Set;return e(n,{of:t,shown:r}),r}function i(e){let r=t(n);return()=>(r?.shown.add(e()),r?.of(e()))}export{r as n,i as t};
