@@ -1,6 +1,7 @@
 import { Client, CombinedError, cacheExchange, fetchExchange, mapExchange } from "@urql/core";
 import type { Known } from "./document";
 import { answered, newMutationId } from "./echo";
+import { noneFresh } from "./fresh";
 import { texts } from "./texts";
 
 /** The secret of a first start is in a fragment, which is sent to nobody: it stays one. */
@@ -32,7 +33,9 @@ export const client = new Client({
     // Before the cache reads anew what the mutation has changed.
     mapExchange({
       onResult({ operation }) {
-        if (operation.kind === "mutation") answered(((operation.context.fetchOptions as RequestInit).headers as Record<string, string>)[MUTATION] ?? "");
+        if (operation.kind !== "mutation") return;
+        noneFresh();
+        answered(((operation.context.fetchOptions as RequestInit).headers as Record<string, string>)[MUTATION] ?? "");
       },
     }),
     fetchExchange,

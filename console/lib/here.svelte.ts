@@ -1,6 +1,7 @@
 import { getContext, setContext } from "svelte";
 import type { Role, ShellQuery } from "../generated/types";
 import { hearing } from "./echo";
+import { noneFresh } from "./fresh";
 
 const KEY = Symbol("here");
 type Operation = NonNullable<ShellQuery["viewerOperations"]>[number];
@@ -36,6 +37,7 @@ export class Here {
   }
 
   happened(type: string, mutationId?: string | null): void {
+    noneFresh();
     hearing(mutationId, () => this.#listeners.forEach((listener) => listener(type)));
   }
 

@@ -3,6 +3,7 @@ import { CombinedError } from "@urql/core";
 import { client, reasonOf, type Reason } from "./client";
 import type { Known } from "./document";
 import { cause, contains } from "./echo";
+import { freshFrom, nowFresh } from "./fresh";
 import { connection } from "./live.svelte";
 
 const TOGETHER = 250; // milliseconds between two readings that events cause
@@ -76,7 +77,9 @@ export class Read<Data, Variables extends Record<string, unknown>> {
     this.reason = undefined;
     this.busy = false;
     this.#asks();
-    const source = client.query<Data, Variables>(document, variables, { requestPolicy: "cache-and-network" });
+    const fresh = freshFrom(document.documentId, variables);
+    this.#asked = fresh ?? this.#asked;
+    const source = client.query<Data, Variables>(document, variables, { requestPolicy: fresh ? "cache-first" : "cache-and-network" });
     const { unsubscribe } = source.subscribe(({ data, error, stale }) => {
       if (stale) this.#asks();
       else this.busy = false;
@@ -111,5 +114,7 @@ function byRoot(error: CombinedError): Record<string, Reason> {
 }
 
 export function preload<Data, Variables extends Record<string, unknown>>(document: Known<Data, Variables>, variables: Variables): void {
-  void client.query<Data, Variables>(document, variables, { requestPolicy: "cache-first" }).toPromise();
+  const asked = performance.now();
+  const answer = client.query<Data, Variables>(document, variables, { requestPolicy: "cache-first" }).toPromise();
+  void answer.then(({ operation, error }) => error || operation.context.meta?.cacheOutcome !== "miss" || nowFresh(document.documentId, variables, asked));
 }

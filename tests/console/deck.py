@@ -86,6 +86,25 @@ async def choose(page: Page, selector: str, text: str) -> None:
     )
 
 
+async def give(page: Page, selector: str, value: str) -> None:
+    """A list gets this value, once it offers it."""
+    found = f"document.querySelector({json.dumps(selector)})"
+    await page.until(f"[...{found}?.options ?? []].some(one => one.value === {json.dumps(value)})")
+    await page.value(
+        f"(list => {{ list.value = {json.dumps(value)}; list.dispatchEvent(new Event('change', {{bubbles: true}})) }})"
+        f"({found})"
+    )
+
+
+async def tab_to(page: Page, text: str) -> None:
+    """By the keyboard alone, until what has this text has the focus."""
+    for _ in range(60):
+        if await page.value("document.activeElement?.textContent.trim()") == text:
+            return
+        await page.press("Tab")
+    raise AssertionError(f"Tab does not reach {text}")
+
+
 async def pictures(page: Page, name: str) -> None:
     """For a person's eyes: light, dark, and a phone."""
     if PICTURES is None:

@@ -12,7 +12,7 @@ from models.people.preferences import Preference
 from models.people.sign_in_providers import LinkedIdentity
 from models.people.workspaces import Membership, Role
 from resolvers.instance.running import instance
-from tests.console.deck import pictures, press
+from tests.console.deck import give, pictures, press
 from tests.people.auth.browsers import ACCESS, PASSWORD, Browser, new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -76,20 +76,12 @@ async def enters(page: Page, place: World, path: str, email: str = EMAIL) -> Non
     await page.until("document.querySelector('main h1')")
 
 
-async def choose(page: Page, selector: str, value: str) -> None:
-    await page.until(f"document.querySelector('{selector}')")
-    await page.value(
-        f"(field => {{ field.value = '{value}'; field.dispatchEvent(new Event('change', {{bubbles: true}})); }})"
-        f"(document.querySelector('{selector}'))"
-    )
-
-
 async def prefers(page: Page, label: str, value: str) -> None:
     """Changes a value where it stands."""
     opener = f"[...document.querySelectorAll('.editable')].find(one => one.innerText.startsWith('{label}'))"
     await page.until(f"{opener}?.querySelector('button')")
     await page.value(f"{opener}.querySelector('button').click()")
-    await choose(page, ".editable select", value)
+    await give(page, ".editable select", value)
     await page.press("Enter")
     await page.until("!document.querySelector('.editable select')")
 
@@ -314,7 +306,7 @@ async def test_tokens_are_created_rotated_and_revoked(page: Page, place: World, 
     await press(page, "Rotate")
     await page.see("Rotate Nightly", "dialog[open]")
     await judge(page, axe, "account rotate")
-    await choose(page, "dialog select", "3600")
+    await give(page, "dialog select", "3600")
     await press(page, "Rotate", "dialog[open]")
     await page.until("document.querySelector('dialog[open] code')")
     assert await page.text("dialog[open] code") != first
@@ -384,7 +376,7 @@ async def test_a_person_is_invited_and_the_invitation_withdrawn(page: Page, plac
     await page.see("This email belongs to a member", "dialog .fault")
     await page.value("document.querySelector('dialog [name=email]').select()")
     await page.fill("dialog[open] [name=email]", "mary.ward@example.com")
-    await choose(page, "dialog [name=role]", "VIEWER")
+    await give(page, "dialog [name=role]", "VIEWER")
     await press(page, "Invite", "dialog[open]")
     await page.see("Invitation for mary.ward@example.com", "dialog[open]")
     found = "SELECT token, role FROM invitations WHERE email = 'mary.ward@example.com'"

@@ -12,7 +12,7 @@ from models.base import new_id
 from models.people.workspaces import Membership, Role
 from models.resources.costs import CostDay, ModelCall
 from models.staff.runs import Run, RunStatus
-from tests.console.deck import EMAIL, PHONE, enter, page, pictures, place
+from tests.console.deck import EMAIL, PHONE, enter, page, pictures, place, tab_to
 from tests.people.auth.browsers import new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -130,15 +130,6 @@ async def test_a_manager_reads_prices_and_sets_none(place: World, run: Run, page
     await page.see("No price is set", "dialog[open]")
     assert await page.value("document.querySelector('dialog[open] button.primary')") is None
     assert page.complaints == []
-
-
-async def tab_to(page: Page, label: str) -> None:
-    """Tab until the button has the focus."""
-    for _ in range(60):
-        if await page.value("document.activeElement?.textContent.trim()") == label:
-            return
-        await page.press("Tab")
-    raise AssertionError(f"Tab does not reach {label}")
 
 
 @pytest.mark.slow

@@ -39,3 +39,25 @@ async def test_an_own_change_is_read_once(place: World, page: Page) -> None:
     await place.graphql(place.owner, other)
     await page.until(f"{NAME} === 'Cabin'")
     assert page.complaints == []
+
+
+async def test_what_was_read_ahead_is_read_once(place: World, page: Page) -> None:
+    """By the pointer over a link; a change in between is read."""
+    document = next(id for id, text in console.documents().items() if text.startswith("query SettingsMembers("))
+    link = "document.querySelector('nav a[href$=\"/settings\"]')"
+    over = f"{link}.dispatchEvent(new PointerEvent('pointerover', {{bubbles: true}}))"
+    await enter(page, place, "account")
+    await page.until(f"{NAME}")
+    await asyncio.sleep(1.0)  # the events have begun
+    await page.value(COUNT.replace("DOCUMENT", document[:32]))
+    await page.value(over)
+    await page.until("reads === 1")
+    await asyncio.sleep(0.5)
+    await page.value(f"{link}.click()")
+    await page.see("Ada Lovelace", "main .view")
+    await asyncio.sleep(0.5)
+    assert await page.value("reads") == 1
+    change = 'mutation($ws: ID!) { updateWorkspace(workspaceId: $ws, input: {name: "Workspace"}) { id } }'
+    await place.graphql(place.owner, change)
+    await page.until("reads === 2")
+    assert page.complaints == []

@@ -8,7 +8,7 @@ import pytest
 
 from models.people.workspaces import Membership, Role
 from models.work.missions import Mission, MissionStatus
-from tests.console.deck import PHONE, enter, page, pictures, place, press
+from tests.console.deck import PHONE, enter, give, page, pictures, place, press
 from tests.people.auth.browsers import PASSWORD, new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -130,8 +130,7 @@ async def test_two_people_see_what_the_other_one_changes(
         await other.see("I take this one", "ol article")
         await other.click("aside .editable:nth-child(3) button")
         await other.until("document.activeElement.matches('aside select')")
-        await other.value("document.activeElement.value = 'urgent'")
-        await other.value("document.activeElement.dispatchEvent(new Event('change', {bubbles: true}))")
+        await give(other, "aside select", "urgent")
         await other.press("Enter")
         await page.see("Urgent", IN.format("TODO", axes["id"]))
         assert page.complaints == other.complaints == []

@@ -14,7 +14,7 @@ from models.resources.credentials import Credential, CredentialStatus, Credentia
 from models.resources.integrations import CrewIntegration, ToolBinding, Transport
 from models.resources.skills import ScanStatus, SkillCategory, SkillProposal
 from models.staff.crews import Crew
-from tests.console.deck import PHONE, enter, page, pictures, place, press
+from tests.console.deck import PHONE, enter, give, page, pictures, place, press
 from tests.people.auth.browsers import new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -26,14 +26,6 @@ HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title=
 SECRET = "sk-harbour-7f3a9c"
 ROWS = "document.querySelectorAll('.view li').length"
 MARKUP = "document.querySelectorAll('main :is(img, script)').length"
-
-
-async def choose(page: Page, selector: str, value: str) -> None:
-    await page.until(f"[...document.querySelector('{selector}')?.options ?? []].some(one => one.value === '{value}')")
-    await page.value(
-        f"(choice => {{ choice.value = '{value}'; choice.dispatchEvent(new Event('change', {{bubbles: true}})) }})"
-        f"(document.querySelector('{selector}'))"
-    )
 
 
 async def create(page: Page, name: str, value: str = SECRET) -> None:
@@ -58,7 +50,7 @@ async def test_a_credential_is_created_given_and_rotated(place: World, page: Pag
     await create(page, "Harbour key")
     await press(page, "Give to an agent")
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
-    await choose(page, "dialog [name=agentId]", agent)
+    await give(page, "dialog [name=agentId]", agent)
     await page.fill("dialog [name=envVarName]", "HARBOUR_KEY")
     await press(page, "Give to an agent", "dialog form")
     await page.see("HARBOUR_KEY", "main")
@@ -101,7 +93,7 @@ async def test_credentials_are_found_by_keys_alone(place: World, page: Page, axe
     await pictures(page, "resources-credentials")
     await judge(page, axe, "credentials")
     assert await page.value(MARKUP) == 0
-    await choose(page, 'select[aria-label="Any state"]', "EXPIRED")
+    await give(page, 'select[aria-label="Any state"]', "EXPIRED")
     await page.until(f"{ROWS} === 1 && location.search === '?state=EXPIRED'")
     await page.press("j")
     await page.press("Enter")
@@ -218,7 +210,7 @@ async def test_a_server_is_added_bound_and_turned_off(
     await page.see("tides", "h1")
     await press(page, "Bind an agent")
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
-    await choose(page, "dialog [name=agentId]", agent)
+    await give(page, "dialog [name=agentId]", agent)
     await press(page, "Bind an agent", "dialog form")
     await page.see("Scout", "main ul")
     await press(page, "Turn off")
@@ -281,7 +273,7 @@ async def test_a_channel_is_added_and_deleted(place: World, page: Page, axe: str
     await enter(page, place, "resources/channels")
     await page.see("No channels yet", "main")
     await press(page, "Add channel")
-    await choose(page, "dialog [name=type]", "webhook")
+    await give(page, "dialog [name=type]", "webhook")
     await page.fill("dialog [name=url]", "nonsense")
     await press(page, "Create", "dialog")
     await page.see("http or https", "dialog")
@@ -311,7 +303,7 @@ async def test_a_skill_is_imported_and_a_proposed_one_is_reviewed(place: World, 
     await page.see("Mooring", "main pre")
     assert await page.value(MARKUP) == 0
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
-    await choose(page, 'select[aria-label="Give to an agent"]', agent)
+    await give(page, 'select[aria-label="Give to an agent"]', agent)
     await page.see("Scout", "main ul")
     await pictures(page, "resources-skill")
     await judge(page, axe, "skill")

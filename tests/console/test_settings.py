@@ -7,7 +7,7 @@ import pytest
 
 from models.people.auth import User
 from models.people.workspaces import Membership, Role
-from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.console.deck import PHONE, enter, give, page, pictures, place
 from tests.people.auth.browsers import new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -149,8 +149,7 @@ async def test_a_role_is_changed_by_keyboard_on_a_phone_and_seen_elsewhere(
         await page.until("document.activeElement.matches('dialog[open] select')")
         offered = "[...document.activeElement.options].map(({value}) => value).join()"
         assert await page.value(offered) == "ADMIN,MANAGER,MEMBER,VIEWER"
-        await page.value("document.activeElement.value = 'MANAGER'")
-        await page.value("document.activeElement.dispatchEvent(new Event('change', {bubbles: true}))")
+        await give(page, "dialog[open] select", "MANAGER")
         await page.press("Enter")
         await page.see("manager", "dialog[open] .editable button")
         assert await page.value("document.documentElement.scrollWidth <= innerWidth")

@@ -8,7 +8,7 @@ from models.kernel import AuditLog
 from models.oversight.journal import JournalActor, JournalEntry, Severity
 from resolvers.kernel.background.clocks import across_workspaces
 from resolvers.oversight.audit import seals, verification
-from tests.console.deck import PHONE, enter, go, page, pictures, place
+from tests.console.deck import PHONE, enter, give, go, page, pictures, place, tab_to
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.world import World
@@ -35,10 +35,7 @@ async def test_a_change_of_the_workspace_is_seen_in_the_audit_log(place: World, 
     await page.fill("dialog[open] [name=pattern]", "run_*")
     await page.press("Enter")
     await page.see("run_*", "main")
-    await page.value(
-        "(choice => { choice.value = 'ANTHROPIC'; choice.dispatchEvent(new Event('change', {bubbles: true})) })"
-        "(document.querySelector('main section:last-of-type select'))"
-    )
+    await give(page, "main section:last-of-type select", "ANTHROPIC")
     await page.see("claude", "main")
     await pictures(page, "settings-settings")
     await judge(page, axe, "settings")
@@ -81,7 +78,8 @@ async def test_the_audit_log_is_checked_against_its_seals(
     await page.look(*PHONE)
     await enter(page, place, "settings/audit")
     await page.until(f"{ROWS} > 1")
-    await press(page, "Verify")
+    await tab_to(page, "Verify")
+    await page.press("Enter")
     await page.see("The log is whole", "dialog[open]")
     await page.see("Entries checked", "dialog[open] dl")
     assert await page.value("document.documentElement.scrollWidth") <= PHONE[0]
@@ -98,17 +96,6 @@ async def test_the_audit_log_is_checked_against_its_seals(
     await judge(page, axe, "a broken log")
     assert page.complaints == []
     await place.database.execute("UPDATE audit_logs SET action = 'agent.updated' WHERE id = $1", row)
-
-
-async def press(page: Page, label: str) -> None:
-    """Tab until the button has the focus, then Enter."""
-    for _ in range(60):
-        if await page.value("document.activeElement?.textContent.trim()") == label:
-            break
-        await page.press("Tab")
-    else:
-        raise AssertionError(f"Tab does not reach {label}")
-    await page.press("Enter")
 
 
 async def test_the_journal_is_live(place: World, page: Page, axe: str) -> None:
@@ -131,8 +118,7 @@ async def test_the_journal_is_live(place: World, page: Page, axe: str) -> None:
     await judge(page, axe, "a journal entry")
     await page.click("dialog[open] .editable button")
     await page.until("document.activeElement.matches('dialog[open] select')")
-    await page.value("document.activeElement.value = 'pin'")
-    await page.value("document.activeElement.dispatchEvent(new Event('change', {bubbles: true}))")
+    await give(page, "dialog[open] select", "pin")
     await page.press("Enter")
     await page.see("pinned", "dialog[open] .editable button")
     assert page.complaints == []
