@@ -33,6 +33,7 @@ LANGUAGE sql STABLE ROWS 100 AS $$
             ('issue.updated', 'id', 'review'),
             ('issue.started', 'id', 'review'),
             ('mission.updated', 'id', 'review'),
+            ('mission.updated', 'id', 'mission_pause'),
             ('credential.expired', 'credential_id', 'credential'),
             ('inbox.updated', 'id', 'inbox_item')
         ) k (type, key, kind)

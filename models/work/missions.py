@@ -122,7 +122,8 @@ DUE = "CASE WHEN due_date IS NULL THEN 'none' ELSE due_date END"
 
 class Mission(TenantTable, Versioned, Timestamps, table=True):
     """A goal that a crew's lead pursues. The chat with the same id groups its assignments. `started_at`: the last time
-    that work on it began.
+    that work on it began. `paused_at`: no task of it begins until somebody continues it. `paused_ms`: how long pauses
+    since `started_at` lasted, which the deadline does not count.
 
     An issue is a mission with a number and an identifier, which is unique in the workspace. Its assignee is an agent, a
     user, or any text.
@@ -143,6 +144,7 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         Index("missions_status_list_idx", "workspace_id", "status", "created_at", "id"),
         Index("missions_crew_id_status_list_idx", "workspace_id", "crew_id", "status", "created_at", "id"),
         Index("missions_review_idx", "workspace_id", "updated_at", "id", postgresql_where=text("status = 'REVIEW'")),
+        Index("missions_paused_idx", "workspace_id", "paused_at", "id", postgresql_where=text("paused_at IS NOT NULL")),
         Index("missions_workspace_id_completed_at_idx", "workspace_id", "completed_at"),
         belongs_to("project_id", "projects", ondelete="SET NULL (project_id)"),
         belongs_to("milestone_id", "milestones", ondelete="SET NULL (milestone_id)"),
@@ -219,6 +221,9 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
     total_estimated_cost: float | None = None
     started_at: datetime | None = time_field(default=None)
     completed_at: datetime | None = time_field(default=None)
+    paused_at: datetime | None = time_field(default=None)
+    paused_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    paused_ms: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
 
 
 class Assignment(TenantTable, Timestamps, table=True):

@@ -28,7 +28,7 @@ class MissionNodeType:
         id workspace_id crew_id crew lead_agent_id lead_agent lead_agent_name mission_type identifier trace_id title
         description status plan workflow_template total_token_count total_estimated_cost tasks task_stats assignments
         checkpoints escalations work_pauses model_calls budgets usage started_at created_at updated_at completed_at
-        version viewer_can
+        paused_at paused_by pauser version viewer_can
     """
     viewer_can = acts()
     lead_agent_name: str | None
@@ -41,6 +41,9 @@ class MissionNodeType:
     model_calls = strawberry.field(description="Calls of models by runs of its tasks, newest first.")
     usage = strawberry.field(description="Sums of the model calls; null for callers who may not read costs.")
     started_at = strawberry.field(description="When the work on it last began.")
+    paused_at = strawberry.field(description="Since when no task of it begins; null unless it is paused.")
+    paused_by: strawberry.ID | None
+    pauser = strawberry.field(description="The user who paused it.")
 
 
 @node(MissionTask)
@@ -100,6 +103,8 @@ class MissionMutation:
     restart_mission = mutation(mission_ops.restart_mission)
     restart_mission_from = mutation(mission_ops.restart_mission_from)
     resume_mission = mutation(mission_ops.resume_mission)
+    pause_mission = mutation(mission_ops.pause_mission, MissionNodeType)
+    continue_mission = mutation(mission_ops.continue_mission, MissionNodeType)
     clone_mission = mutation(mission_ops.clone_mission)
     create_checkpoint = mutation(mission_ops.create_checkpoint, CheckpointType)
     restore_checkpoint = mutation(mission_ops.restore_checkpoint)

@@ -1,16 +1,17 @@
 """The tasks of a mission stand in time: what ran, what runs, what is planned; near and far, and by keyboard."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.base import new_id
 from models.work.missions import Mission, MissionStatus, MissionTask, TaskStatus
-from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.console.deck import PHONE, enter, go, page, pictures, place, press
 from tests.console.test_missions import OVERLAPS, many
 from tests.console.voyages import crew, led
-from tests.process.browser import CHROMIUM, Page
+from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
 from tests.world import World, now
 
@@ -132,4 +133,28 @@ async def test_two_hundred_tasks_are_seen_at_once(place: World, crew: str, page:
     assert await page.value(OVERLAPS) == 0
     assert await page.value(f"{SMALL}.length") == 0
     await pictures(page, "mission-many-fit")
+    assert page.complaints == []
+
+
+async def test_a_mission_is_paused_and_continued_before_other_eyes(
+    place: World, crew: str, page: Page, tmp_path: Path
+) -> None:
+    mission = await waited(place)
+    async with browsing(tmp_path / "other") as other:
+        await enter(other, place, "missions")
+        await other.see("in progress", ".view")
+        await enter(page, place, f"missions/{mission.id}")
+        await press(page, "Pause", "main header")
+        await page.see("Ada Lovelace paused the mission", "main")
+        await page.see("paused", "main header")
+        await pictures(page, "mission-paused")
+        await other.see("paused", ".view")
+        await go(page, place, "")
+        await page.see("Paused mission", "main")
+        await page.see("Release 2.1", "main")
+        await press(page, "Continue", "main")
+        await other.see("in progress", ".view")
+        assert other.complaints == []
+    paused = await place.database.fetchrow("SELECT paused_at, paused_by FROM missions WHERE id = $1", mission.id)
+    assert tuple(paused) == (None, None)
     assert page.complaints == []

@@ -39,7 +39,7 @@ def needy(sower: "Sower", crews: list[Crew], agents: list[Agent], chats: list[Ch
         mission = Mission(
             crew_id=pick(crews).id, lead_agent_id=pick(agents).id, trace_id=new_id(), title=sower.text(),
             status=status, **(kind if number % 3 else {"mission_type": MissionType.orchestration}), **people, **times(),
-            **here,
+            paused_at=sower.time() if number % 4 == 1 else None, **here,
         )  # fmt: skip
         yield mission
         if number == 0:

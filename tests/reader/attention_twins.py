@@ -92,14 +92,23 @@ def pauses(store: Store, asker: Asker) -> Found:
             yield 2, row["created_at"], title, row, "work_pause", crew, row["agent_id"]
 
 
+def paused(store: Store, asker: Asker) -> Found:
+    for row in tenants(store, asker, "Mission"):
+        if row["paused_at"] is not None:
+            yield 3, row["paused_at"], row["title"], row, _kind_of(row), row["crew_id"], row["lead_agent_id"]
+
+
+def _kind_of(mission: Row) -> str:
+    return "issue" if mission["mission_type"] == "issue" else "mission"
+
+
 def reviews(store: Store, asker: Asker) -> Found:
     members = [m["user_id"] for m in store.tables["memberships"] if m["workspace_id"] == asker.workspace_id]
     for row in tenants(store, asker, "Mission"):
         people = [row[f"{who}_id"] for who in ("created_by", "assignee") if row[f"{who}_type"] == "user"]
         nobodys = not set(people) & set(members)
         if row["status"] == "REVIEW" and (asker.user_id in people or (asker.role in MANAGERS and nobodys)):
-            kind = "issue" if row["mission_type"] == "issue" else "mission"
-            yield 3, row["updated_at"], row["title"], row, kind, row["crew_id"], row["lead_agent_id"]
+            yield 3, row["updated_at"], row["title"], row, _kind_of(row), row["crew_id"], row["lead_agent_id"]
 
 
 def credentials(store: Store, asker: Asker) -> Found:
@@ -124,7 +133,8 @@ def items(store: Store, asker: Asker) -> Found:
 
 KINDS: dict[str, Callable[[Store, Asker], Found]] = {
     "approval": approvals, "question": questions, "task": held, "failed_run": failed, "stuck_run": stuck,
-    "budget": budgets, "work_pause": pauses, "review": reviews, "credential": credentials, "inbox_item": items,
+    "budget": budgets, "work_pause": pauses, "mission_pause": paused,
+    "review": reviews, "credential": credentials, "inbox_item": items,
 }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ AT_HOME = {
     "stuck_run": "runs(AT) { PAGE }",
     "budget": "budgets(AT) { PAGE }",
     "work_pause": "workPauses(AT) { PAGE }",
+    "mission_pause": "missions(AT) { PAGE }",
     "credential": "credentials(AT) { PAGE }",
     "inbox_item": "inbox(AT) { PAGE }",
     "review": "missions(AT) { PAGE }",
@@ -47,6 +48,7 @@ NEEDING = {
         WHERE CASE period WHEN 'day' THEN (now() AT TIME ZONE 'UTC')::date::text ELSE 'total' END
             IN (warned_in, exceeded_in)""",
     "work_pause": "SELECT id, id AS home, workspace_id FROM work_pauses WHERE resumed_at IS NULL",
+    "mission_pause": "SELECT id, id AS home, workspace_id FROM missions WHERE paused_at IS NOT NULL",
     "credential": "SELECT id, id AS home, workspace_id FROM credentials WHERE status = 'EXPIRED'",
     "inbox_item": """SELECT id, id AS home, workspace_id FROM inbox_items
         WHERE state <> 'resolved' AND (state = 'unread' OR blocking)

@@ -1,5 +1,7 @@
 import { CloneMission } from "../../generated/CloneMission";
+import { ContinueMission } from "../../generated/ContinueMission";
 import { DeleteMission } from "../../generated/DeleteMission";
+import { PauseMission } from "../../generated/PauseMission";
 import { RestartMission } from "../../generated/RestartMission";
 import { ResumeMission } from "../../generated/ResumeMission";
 import { StartMission } from "../../generated/StartMission";
@@ -18,6 +20,8 @@ export const actsOf = (ws: string, mission: () => Mission) => {
   const input = () => ({ id: mission().id, crewId: mission().crewId });
   return {
     start: () => change(StartMission, { ws, input: input() }),
+    pause: () => change(PauseMission, { ws, input: { id: mission().id } }),
+    goOn: () => change(ContinueMission, { ws, input: { id: mission().id } }),
     resume: () => change(ResumeMission, { ws, input: input() }),
     restart: () => change(RestartMission, { ws, input: input() }),
     accept: () => change(UpdateMission, { ws, input: { ...input(), status: "COMPLETED" } }),

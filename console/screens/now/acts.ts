@@ -1,5 +1,6 @@
 import { Answer } from "../../generated/Answer";
 import { AnswerApproval } from "../../generated/AnswerApproval";
+import { ContinuePaused } from "../../generated/ContinuePaused";
 import { DecideTask } from "../../generated/DecideTask";
 import { RaiseBudget } from "../../generated/RaiseBudget";
 import { RenewCredential } from "../../generated/RenewCredential";
@@ -35,6 +36,8 @@ export function actsOf(entry: Entry, ws: string): Act[] {
   const subject = entry.subject;
   const item = entry.itemId;
   const dismiss: Act[] = item ? [{ name: texts.acts.dismiss, operation: "updateInboxItem", run: () => settle(ws, item) }] : [];
+  if (entry.kind === "mission_pause" && (subject?.__typename === "Mission" || subject?.__typename === "Issue"))
+    return [{ name: texts.acts.goOn, operation: "continueMission", primary: true, run: async () => void (await change(ContinuePaused, { ws, input: { id: subject.id } })) }];
   switch (subject?.__typename) {
     case "Approval":
       return [decide(ws, subject.id, "approved"), decide(ws, subject.id, "denied")];

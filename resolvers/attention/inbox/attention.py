@@ -74,6 +74,7 @@ class AttentionKind(StrEnum):
     stuck_run = "stuck_run"
     budget = "budget"
     work_pause = "work_pause"
+    mission_pause = "mission_pause"
     review = "review"
     credential = "credential"
     inbox_item = "inbox_item"
@@ -342,6 +343,11 @@ def _to_review(row: Any, scope: Any) -> list[Any]:
     return [row.status == constant(MissionStatus.REVIEW), or_(own, and_(scope.may(row, Action.CREATE), of_nobody))]
 
 
+def _mission_or_issue(row: Any, scope: Any) -> Any:
+    kind = row.mission_type == constant(MissionType.issue)
+    return case((kind, constant(AttentionSubject.issue)), else_=constant(AttentionSubject.mission))
+
+
 def _by_itself(priority: InboxPriority) -> Value:
     """The condition of `BY_THEMSELVES`, word for word: the index is of these rows."""
 
@@ -418,6 +424,11 @@ NEEDS = (
         crew=_of(Mission, "mission_id", "crew_id"), agent=_column("agent_id"), subject=_is(_S.work_pause),
     ),
     KindOfNeed(
+        kind=_A.mission_pause, urgency=3, model=Mission, since="paused_at",
+        when=lambda row, scope: [row.paused_at.is_not(None)], title=_cut("title"), crew=_column("crew_id"),
+        agent=_column("lead_agent_id"), subject=_mission_or_issue,
+    ),
+    KindOfNeed(
         kind=_A.credential, urgency=2, model=Credential, since="updated_at",
         when=lambda row, scope: [row.status == constant(CredentialStatus.EXPIRED)], title=_cut("name"),
         crew=_crew_of_credential, agent=_nobody, subject=_is(_S.credential), of_crew=_credential_of_crew,
@@ -425,9 +436,7 @@ NEEDS = (
     KindOfNeed(
         kind=_A.review, urgency=3, model=Mission, since="updated_at", when=_to_review, title=_cut("title"),
         crew=_column("crew_id"), agent=_column("lead_agent_id"),
-        subject=lambda row, scope: case(
-            (row.mission_type == constant(MissionType.issue), constant(_S.issue)), else_=constant(_S.mission)
-        ),
+        subject=_mission_or_issue,
     ),
     *[
         KindOfNeed(

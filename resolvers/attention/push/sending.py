@@ -65,6 +65,7 @@ SAYS: Final = {
     AttentionKind.stuck_run: "A run is stuck",
     AttentionKind.budget: "A budget is reached",
     AttentionKind.work_pause: "Work is paused",
+    AttentionKind.mission_pause: "A mission is paused",
     AttentionKind.review: "Work to review",
     AttentionKind.credential: "A credential has expired",
     AttentionKind.inbox_item: "New in the inbox",

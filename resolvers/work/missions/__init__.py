@@ -36,6 +36,7 @@ from resolvers.work.missions.missions import (
     list_missions,
     update_mission,
 )
+from resolvers.work.missions.pausing import continue_mission, pause_mission
 from resolvers.work.missions.tasks import create_task, delete_task, get_task, update_task
 
 DOMAIN = Domain("missions", scopes="issues")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlmodel import col
 
 from models.base import new_id
@@ -180,7 +180,7 @@ async def give_turns(ctx: Context, agent_id: str) -> None:
     at_work, waiting = await _in_crew(ctx, agent)
     if not waiting or at_work >= MOST_OF_CREW:
         return
-    queued = (col(Assignment.status) == AssignmentStatus.QUEUED, _of_crew(ctx, agent))
+    queued = (col(Assignment.status) == AssignmentStatus.QUEUED, _of_crew(ctx, agent), ~_is_held_back(ctx))
     oldest = (col(Assignment.created_at), col(Assignment.id))
     first = await ctx.select(Assignment, *queued).order_by(*oldest).limit(MOST_OF_CREW - at_work).all()
     workers = {each.id: each for each in await _workers(ctx, first)}
@@ -198,6 +198,13 @@ async def give_turns(ctx: Context, agent_id: str) -> None:
             ctx.emit(ChatAssignmentUnqueued(chat_id=chat.id, **told))
         ctx.emit(AssignmentUnqueued(**told))
         await _run(ctx, worker, assignment, chat, col(Run.created_at) <= assignment.created_at)
+
+
+def _is_held_back(ctx: Context) -> Any:
+    """The assignment of a task whose mission is paused: those behind it get their turn."""
+    tasks, missions = ctx.table(MissionTask), ctx.table(Mission)
+    paused = (missions.c.id == tasks.c.mission_id, missions.c.paused_at.is_not(None))
+    return exists().where(tasks.c.assignment_id == col(Assignment.id), *paused)
 
 
 async def _workers(ctx: Context, assignments: Sequence[Assignment]) -> list[Agent]:

@@ -7,7 +7,7 @@ is a transaction that locks the mission's row: every write happens once, and the
 docs/work.md.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Double, cast, func, select
@@ -93,6 +93,12 @@ def is_worked_on(mission: Mission) -> bool:
     return mission.status is MissionStatus.IN_PROGRESS and mission.started_at is not None
 
 
+def deadline_of(mission: Mission) -> datetime:
+    """When the work on a mission that was started ends at the latest, unless it is paused once more."""
+    assert mission.started_at is not None
+    return mission.started_at + LIFE + timedelta(milliseconds=mission.paused_ms)
+
+
 def look_again(ctx: Context, mission: Mission) -> None:
     """Something has changed that the work on the mission may go on from."""
     if is_worked_on(mission):
@@ -127,9 +133,9 @@ async def note(ctx: Context, mission_id: str) -> None:
 
 
 async def ready(ctx: Context, mission_id: str) -> list[str]:
-    """Then: the tasks that nothing holds back."""
+    """Then: the tasks that nothing holds back; none while the mission is paused."""
     mission = await ctx.select(Mission, col(Mission.id) == mission_id).first()
-    if mission is None or not is_worked_on(mission):
+    if mission is None or not is_worked_on(mission) or mission.paused_at is not None:
         return []
     return [t.id for t in Tasks(mission, {t.id: t for t in await tasks_of(ctx, mission_id)}).ready()]
 
@@ -137,8 +143,10 @@ async def ready(ctx: Context, mission_id: str) -> list[str]:
 async def dispatch(ctx: Context, mission_id: str, task_id: str) -> None:
     """Assigns one task to its agent, or fails it if there is no agent."""
     tasks = await _under_way(ctx, mission_id)
-    task = None if tasks is None else next((task for task in tasks.ready() if task.id == task_id), None)
-    if tasks is None or task is None:
+    if tasks is None or tasks.mission.paused_at is not None:
+        return
+    task = next((task for task in tasks.ready() if task.id == task_id), None)
+    if task is None:
         return
     mission, rows = tasks.mission, list(tasks.rows.values())
     agent = await agent_for(ctx, mission, task, rows)
@@ -160,15 +168,18 @@ async def settle(ctx: Context, mission_id: str) -> None:
         well = TaskStatus.FAILED not in states
         await _end(ctx, tasks.mission, MissionStatus.REVIEW if well else MissionStatus.FAILED)
     elif tasks.ready():
-        look_again(ctx, tasks.mission)
+        if tasks.mission.paused_at is None:
+            look_again(ctx, tasks.mission)
     elif not states & {TaskStatus.IN_PROGRESS, TaskStatus.AWAITING_APPROVAL}:
         await _end(ctx, tasks.mission, MissionStatus.FAILED)  # what is left waits for a task that has failed
 
 
 async def expire(ctx: Context, mission_id: str) -> None:
-    """A mission that is still under way two hours after its start has failed, and its agents are called off."""
+    """A mission that is still under way two hours after its start has failed, and its agents are called off. Pauses do
+    not count.
+    """
     tasks = await _under_way(ctx, mission_id)
-    if tasks is None or tasks.mission.started_at is None or tasks.mission.started_at + LIFE > await ctx.now():
+    if tasks is None or tasks.mission.paused_at is not None or deadline_of(tasks.mission) > await ctx.now():
         return
     await take_back(ctx, mission_id)
     waiting = (col(MissionTask.mission_id) == mission_id, col(MissionTask.status) == TaskStatus.AWAITING_APPROVAL)
@@ -189,6 +200,8 @@ async def _plan(ctx: Context, mission: Mission) -> None:
         col(Assignment.created_at) >= (mission.started_at or mission.created_at),
     )
     assignments = await ctx.select(Assignment, *group).all()
+    if not assignments and mission.paused_at is not None:
+        return
     if not assignments:
         lead = await ctx.select(Agent, col(Agent.id) == mission.lead_agent_id).first()
         if lead is None or lead.agent_role is not AgentRole.LEAD or lead.lead_mode is LeadMode.passive:

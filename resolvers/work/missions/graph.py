@@ -7,6 +7,7 @@ from sqlalchemy import cast, func, select
 from sqlmodel import col
 
 from models.base import alias_of
+from models.people.auth import User
 from models.people.workspaces import Workspace
 from models.staff.agents import Agent
 from models.staff.crews import Crew
@@ -108,6 +109,7 @@ graph(
     crew_name=of_parent(Crew, "crew_id", "name"),
     viewer_can=viewer_can(Mission),
     crew_slug=of_parent(Crew, "crew_id", "slug"),
+    pauser=one(User, "paused_by"),
     lead_agent=one(Agent, "lead_agent_id"),
     **named("lead_agent", Agent, "lead_agent_id"),
     tasks=many(MissionTask, "mission_id", order_by=IN_ORDER, input=PageOfTasks),

@@ -10,6 +10,7 @@ from models.work.missions import Mission, MissionStatus, MissionType
 from resolvers.kernel import Actor, Code, Context
 from resolvers.kernel.writing.actors import actor_of
 
+NOT_PAUSED: dict[str, Any] = {"paused_at": None, "paused_by": None, "paused_ms": 0}
 ARROW = " \N{RIGHTWARDS ARROW} "
 
 
@@ -43,8 +44,9 @@ async def move_mission(
 ) -> Mission:
     """One transition of a mission that was read before; that of an issue is in its activity. `by`: if not the caller.
     `said`: the operation records it in words of its own. `since`: the state before it, if the mission's own was never
-    visible.
+    visible. A mission in another state is not paused any more.
     """
+    changes |= NOT_PAUSED
     moved = await ctx.move(machine, mission, to, refused=refused, **changes)
     if mission.mission_type is MissionType.issue and not said:
         details = f"{since or mission.status}{ARROW}{to}"

@@ -48,6 +48,21 @@ def mission_under_way(plot: Plot) -> Mission:
     return _of_lead(plot, "under-way", MissionStatus.IN_PROGRESS)
 
 
+@entity
+def mission_begun(plot: Plot) -> Mission:
+    made = _of_lead(plot, "begun", MissionStatus.IN_PROGRESS)
+    made.started_at = now()
+    return made
+
+
+@entity
+def mission_paused(plot: Plot) -> Mission:
+    made = _of_lead(plot, "paused", MissionStatus.IN_PROGRESS)
+    made.started_at = made.paused_at = now()
+    made.paused_by, made.paused_ms = plot.owner.user_id, 1
+    return made
+
+
 def _of_lead(plot: Plot, trace: str, status: MissionStatus) -> Mission:
     of: dict[str, Any] = {"crew_id": plot["crew"].id, "lead_agent_id": plot["lead"].id}
     return Mission(trace_id=f"mission-{plot.workspace.id}-{trace}", title="Sail", status=status, **of, **plot.here)
@@ -168,6 +183,8 @@ FAILED = Recipe(ids={"id": "mission_that_failed"})
 RECIPES = {
     "missions.update": Recipe(values={"status": "CANCELLED"}),
     "missions.restart": FAILED,
+    "missions.pause": Recipe(ids={"id": "mission_begun"}),
+    "missions.continue": Recipe(ids={"id": "mission_paused"}),
     "missions.resume": FAILED,
     "missions.restart_from": Recipe(ids={"id": "mission_that_failed", "task_ids": "task_that_failed"}),
     "missions.tasks_get": Recipe(ids={"id": "mission_task"}),
