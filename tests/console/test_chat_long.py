@@ -53,6 +53,7 @@ async def test_an_hour_of_work_stays_readable(place: World, player: Player, page
     await say(page, "build all")
     await page.see(f"Part {CALLS - 1} is made", "[role=log]", within=180)
     await page.until(AT_END)
+    assert await page.value("window.away") == 0, "it never left the end"
     assert int((await page.value(SUMMARY)).split()[0]) >= CALLS - 10
     more, larger = await weight(page)
     print(f"elements {nodes} -> {more}, heap {heap} -> {larger}")
@@ -82,15 +83,40 @@ async def test_an_hour_of_work_stays_readable(place: World, player: Player, page
     assert page.complaints == []
 
 
+@pytest.mark.slow
+async def test_what_a_person_reads_stays_where_it_is(place: World, player: Player, page: Page) -> None:
+    """While the turn goes on, ends, and is folded for everybody else."""
+    calls = [
+        (call("Bash", f"r{at}", command=f"make {at}"), returned(f"r{at}", f"built {at}\n" * 9)) for at in range(40)
+    ]
+    steps = [each for both in calls for each in both]
+    player.play("read along", *steps[:40], *([0.1] * 30), *steps[40:], text("All is built."), RESULT)
+    await begin(page, place, "read along")
+    await page.see("make 19", "[role=log]")
+    await page.value(f"window.read = {LAST}.querySelectorAll('.parts > details')[3]; window.read.innerText")
+    await page.value("window.read.querySelector('summary').click()")
+    await page.see("built", "[role=log] details[open]")
+    top = await page.value("window.read.getBoundingClientRect().top")
+    await page.see("All is built.", "[role=log]")
+    await done(page)
+    assert await page.value("window.read.isConnected && window.read.open")
+    assert abs(await page.value("window.read.getBoundingClientRect().top") - top) < 2
+    await page.click(".newest")
+    await page.until(f"!window.read.isConnected && {AT_END}")
+    assert page.complaints == []
+
+
 async def filled(place: World, many: int = 300) -> str:
-    """A chat of so many messages, with a word in the oldest one and in a new one."""
+    """A chat of so many messages, with a word in a new one, and in the fold of an old one."""
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
     chat = Chat(title="Long talk", agent_id=agent, workspace_id=place.workspace.id)
     said = {3: f"The Heron nests {HOSTILE}", many - 2: "Another **heron** flies"}
+    work: list[Any] = [{"type": "tool_call", "content": "Bash", "tool_id": f"t{at}"} for at in range(8)]
+    old = [{"type": "text", "content": said[3]}, *work, {"type": "text", "content": "So it is."}]
     rows = [
         Message(
             chat_id=chat.id, seq=seq, role="assistant" if seq % 2 else "user", content=said.get(seq, f"Message {seq}"),
-            parts=[{"type": "text", "content": said.get(seq, f"Message {seq}")}] if seq % 2 else None,
+            parts=old if seq == 3 else [{"type": "text", "content": f"Message {seq}"}] if seq % 2 else None,
             workspace_id=place.workspace.id,
         )
         for seq in range(1, many + 1)
@@ -117,7 +143,8 @@ async def test_words_are_found_in_all_of_a_chat(place: World, page: Page, axe: s
     await page.press("Enter")
     await page.see("2 of 2", "[role=search]")
     await page.until(f"{marked}.join() === 'Heron' && {seen}.innerText.includes('nests')")
-    within = f"(box => box.top >= 0 && box.bottom <= innerHeight)({seen}.getBoundingClientRect())"
+    place = "[...CSS.highlights.get('found')][0].getBoundingClientRect()"
+    within = f"(box => box.top > 150 && box.bottom < innerHeight - 100)({place})"
     await page.until(within)
     assert await page.value("document.querySelectorAll('[role=log] > ol > li').length") <= 60
     assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0

@@ -29,6 +29,8 @@ export class Conversation {
   /** Something was answered while the page was open. */
   answered = $state(false);
   uploading = $state.raw<readonly string[]>([]);
+  /** The newest stays in sight; otherwise a person reads, and nothing is folded meanwhile. */
+  following = $state(true);
   /** Messages far above, shown instead of the newest. */
   past = $state.raw<Past>();
   /** The message that a search has found, and what for. */
