@@ -143,6 +143,7 @@ export class Turns {
   }
 
   replay(entries: readonly LogEntry[]): readonly Part[] {
+    if (entries[0]) this.#turn(entries[0].ts).opened = true;
     for (const { seq, event, content, metadata, ts } of entries) {
       this.lastSeq = seq;
       this.#take(event, content, (metadata ?? {}) as Data, ts);
