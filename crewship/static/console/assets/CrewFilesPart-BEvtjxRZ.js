@@ -1,1 +1,0 @@
-import{vr as e,yr as t}from"./index-DnORo_gL.js";import{t as n}from"./Files-Ct8IOXCp.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};
