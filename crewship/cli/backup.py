@@ -19,7 +19,8 @@ app = typer.Typer(no_args_is_help=True, help="Backups of the instance, and of wo
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 BundleName = Annotated[
-    str, typer.Argument(metavar="BUNDLE", help="Path of a bundle, or its file name in the directory of backups.")
+    str,
+    typer.Argument(metavar="BUNDLE", help="Path or s3://… of a bundle, or its name in the server's directory."),
 ]
 OneWorkspace = Annotated[
     str | None, typer.Option(metavar="SLUG", help="Slug or id of one workspace; without it, the whole instance.")
@@ -43,8 +44,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done
 def create(
     workspace: OneWorkspace = None,
     to: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Folder for the bundle; default: that of the server."),
+        str | None,
+        typer.Option(metavar="FOLDER", help="Folder or s3://… for the bundle; default: the server's."),
     ] = None,
     level: Annotated[
         Literal["quick", "standard"], typer.Option(help="quick leaves out the homes of agents, of a workspace.")
@@ -86,7 +87,7 @@ def create(
 @app.command("list")
 def list_bundles(
     workspace: Annotated[str | None, typer.Option(metavar="SLUG", help="Only bundles of this workspace.")] = None,
-    folder: Annotated[Path | None, typer.Option("--from", metavar="FOLDER", help="Folder to look into.")] = None,
+    folder: Annotated[str | None, typer.Option("--from", metavar="FOLDER", help="Folder or s3://… to read.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List bundles, the newest first."""
@@ -134,7 +135,7 @@ def verify(
                 fault = backup_work.deep_fault(
                     found, backup_work.identity(settings, found, passphrase_file, identity_file)
                 )
-            told = {"path": str(found.path), "valid": not fault, "sizeBytes": found.size, "error": fault}
+            told = {"path": bundle, "valid": not fault, "sizeBytes": found.size, "error": fault}
     if as_json:
         print(json.dumps(told, indent=2))
     else:
@@ -190,7 +191,7 @@ def rotate(
     keep_days: Annotated[int, typer.Option(min=0, help="Keep bundles for this many days; 0 is no limit.")] = 0,
     workspace: Annotated[str | None, typer.Option(metavar="SLUG", help="Only bundles of this workspace.")] = None,
     scope: Annotated[Literal["instance", "workspace"] | None, typer.Option(help="Only bundles of this scope.")] = None,
-    folder: Annotated[Path | None, typer.Option("--from", metavar="FOLDER", help="Folder to look into.")] = None,
+    folder: Annotated[str | None, typer.Option("--from", metavar="FOLDER", help="Folder or s3://… to read.")] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -241,7 +242,7 @@ def rehearse(
             key = partial(backup_work.identity, settings, found, passphrase_file, identity_file)
             with backup_work.progress("Rehearsing a restore", "The rehearsal is over", as_json):
                 done = try_it(settings, found, key, within)
-            told = {"path": str(found.path), "createdAt": found.manifest["created_at"], **done.as_dict()}
+            told = {"path": bundle or str(found.path), "createdAt": found.manifest["created_at"], **done.as_dict()}
         backup_work.note_rehearsal(settings, told)
     if as_json:
         print(json.dumps(told, indent=2))

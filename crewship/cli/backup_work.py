@@ -15,7 +15,7 @@ import asyncpg
 import orjson
 
 from crewship.cli.terminal import printable
-from crewship.process import bundles, instance_bundles
+from crewship.process import buckets, bundles, instance_bundles
 from crewship.process.database import Access, StartError, existing_database
 from crewship.process.progress import Progress
 from models.migrations.cluster import NOTE
@@ -87,21 +87,39 @@ def identity(settings: Settings, bundle: Bundle, passphrase_file: Path | None, p
 
 
 async def create(
-    settings: Settings, access: Access, workspace: str | None, level: str, seal: bundles.Seal, to: Path | None
+    settings: Settings, access: Access, workspace: str | None, level: str, seal: bundles.Seal, to: str | None
 ) -> dict[str, Any]:
+    folder = _here(to)
     if workspace is None:
         began = time.monotonic()
-        whole = await instance_bundles.create(settings, access, seal, to)
-        told = _described(whole.path, whole.size, whole.manifest)
+        whole = await instance_bundles.create(settings, access, seal, folder)
+        told = _sent(_described(whole.path, whole.size, whole.manifest), to)
         kept = {"created_at": told["createdAt"], "size_bytes": whole.size}
         await _note(access, records.MADE, kept | {"seconds": round(time.monotonic() - began, 1)})
         return told
-    made = await bundles.create(settings, access, workspace, level, seal, to)
+    made = await bundles.create(settings, access, workspace, level, seal, folder)
     with Bundle(Path(made.path)) as bundle:
-        return _described(bundle.path, bundle.size, bundle.manifest)
+        return _sent(_described(bundle.path, bundle.size, bundle.manifest), to)
 
 
-def _described(path: Path, size: int, manifest: dict[str, Any]) -> dict[str, Any]:
+def _here(to: str | None) -> Path | None:
+    return None if to is None or buckets.is_bucket(to) else Path(os.path.abspath(to))
+
+
+def _sent(told: dict[str, Any], to: str | None) -> dict[str, Any]:
+    """Moves a bundle to its bucket. It stays here if that fails."""
+    if to is None or not buckets.is_bucket(to):
+        return told
+    path = Path(told["path"])
+    try:
+        address = buckets.send(path, to)
+    except StartError as error:
+        raise StartError(f"{error}; the bundle is in {path}") from None
+    path.unlink()
+    return told | {"path": address}
+
+
+def _described(path: Path | str, size: int, manifest: dict[str, Any]) -> dict[str, Any]:
     of = workspace_of(manifest)
     return {
         "path": str(path),
@@ -119,6 +137,10 @@ def _described(path: Path, size: int, manifest: dict[str, Any]) -> dict[str, Any
 @contextlib.contextmanager
 def opened(settings: Settings, named: str) -> Iterator[Bundle]:
     """A bundle by its path, or by its name in the directory of backups. Raises StartError, BundleError."""
+    if buckets.is_bucket(named):
+        with buckets.fetched(named) as copy, opened(settings, str(copy)) as bundle:
+            yield bundle
+        return
     path = Path(named)
     if not path.exists() and os.sep not in named:
         path = next((found for found in _paths(settings.data_dir / "backups") if found.name == named), path)
@@ -146,19 +168,31 @@ def _paths(folder: Path, depth: int = DEEPEST) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def listed(settings: Settings, folder: Path | None, workspace: str | None) -> list[dict[str, Any]]:
+def listed(settings: Settings, folder: str | None, workspace: str | None) -> list[dict[str, Any]]:
     """The newest first. What is no bundle is passed over."""
     found = []
-    for path in _paths((folder or settings.data_dir / "backups").absolute()):
-        try:
-            with Bundle(path) as bundle:
-                shown(BackupManifest, bundle.manifest)
-                of = workspace_of(bundle.manifest)
-                if workspace is None or workspace in (of.get("id"), of.get("slug")):
-                    found.append(_described(path, bundle.size, bundle.manifest))
-        except (OSError, BundleError, ValueError):
-            continue
+    with _heads(settings, folder) as heads:
+        for named, path, size in heads:
+            try:
+                with Bundle(path) as bundle:
+                    shown(BackupManifest, bundle.manifest)
+                    of = workspace_of(bundle.manifest)
+                    if workspace is None or workspace in (of.get("id"), of.get("slug")):
+                        found.append(_described(named, size or bundle.size, bundle.manifest))
+            except (OSError, BundleError, ValueError):
+                continue
     return sorted(found, key=lambda entry: (_moment(entry), entry["path"]), reverse=True)
+
+
+@contextlib.contextmanager
+def _heads(settings: Settings, folder: str | None) -> Iterator[Iterator[tuple[str, Path, int]]]:
+    """Names, files that begin as the bundles do, and sizes (0: of the file)."""
+    if folder is not None and buckets.is_bucket(folder):
+        with buckets.heads(folder) as heads:
+            yield ((named, path, size) for named, path, size in heads if named.endswith(SUFFIX))
+        return
+    place = Path(os.path.abspath(folder or settings.data_dir / "backups"))
+    yield ((str(path), path, 0) for path in _paths(place))
 
 
 def _moment(entry: dict[str, Any]) -> datetime:
@@ -168,7 +202,7 @@ def _moment(entry: dict[str, Any]) -> datetime:
 
 def rotated(
     settings: Settings,
-    folder: Path | None,
+    folder: str | None,
     workspace: str | None,
     scope: str | None,
     limits: tuple[int, int],
@@ -188,7 +222,10 @@ def rotated(
             if (last and place >= last) or (days and _moment(entry) < oldest):
                 gone.append(entry["path"])
     for path in [] if dry_run else gone:
-        Path(path).unlink(missing_ok=True)
+        if buckets.is_bucket(path):
+            buckets.delete(path)
+        else:
+            Path(path).unlink(missing_ok=True)
     return gone
 
 
