@@ -124,7 +124,7 @@ def test_bundles_of_a_bucket_are_listed_read_and_deleted(tmp_path: Path, bucket:
 
 
 def test_a_bucket_that_fails_or_lies_is_noticed(tmp_path: Path, bucket: type[Bucket]) -> None:
-    path, _ = small_bundle(tmp_path)
+    path, _ = small_bundle(tmp_path, contents={"workspace": {"id": "c0", "slug": "deck", "name": "Deck"}})
     bucket.fault = "refuses"
     with pytest.raises(StartError, match="is not accessible"):
         buckets.send(path, ADDRESS)
