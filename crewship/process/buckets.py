@@ -18,7 +18,7 @@ SCHEME: Final = "s3://"
 NOT_INSTALLED: Final = "bundles in S3 need the package obstore: pip install 'crewship[s3]'"
 PART: Final = 8 << 20  # bytes of one request
 HEAD: Final = 512 << 10  # bytes in which a manifest is found
-RETRIES: Final = {"max_retries": 4, "retry_timeout": timedelta(minutes=2)}
+RETRIES: Final[Any] = {"max_retries": 4, "retry_timeout": timedelta(minutes=2)}
 
 
 def is_bucket(named: str | None) -> bool:
@@ -44,7 +44,7 @@ def _store(address: str) -> Any:
         from obstore.store import S3Store
     except ModuleNotFoundError:
         raise StartError(NOT_INSTALLED) from None
-    options = {"timeout": timedelta(minutes=5), "allow_http": os.environ.get("AWS_ALLOW_HTTP") in ("true", "1")}
+    options: Any = {"timeout": timedelta(minutes=5), "allow_http": os.environ.get("AWS_ALLOW_HTTP") in ("true", "1")}
     with _explained(address):
         return S3Store.from_url(address, retry_config=RETRIES, client_options=options)
 
