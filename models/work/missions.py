@@ -122,8 +122,8 @@ DUE = "CASE WHEN due_date IS NULL THEN 'none' ELSE due_date END"
 
 class Mission(TenantTable, Versioned, Timestamps, table=True):
     """A goal that a crew's lead pursues. The chat with the same id groups its assignments. `started_at`: the last time
-    that work on it began. `paused_at`: no task of it begins until somebody continues it. `paused_ms`: how long pauses
-    since `started_at` lasted, which the deadline does not count.
+    that work on it began. `paused_at`: no task of it begins until a user continues it. `paused_ms`: the length of
+    pauses since `started_at`, which the deadline does not count.
 
     An issue is a mission with a number and an identifier, which is unique in the workspace. Its assignee is an agent, a
     user, or any text.

@@ -68,7 +68,7 @@ DOING |= {
     "Stream",
     "Update",
 }
-DOING |= {"Approve", "Hire", "Judge", "Propose", "Reject", "Run", "Synchronise"}
+DOING |= {"Approve", "Hire", "Judge", "Pause", "Propose", "Reject", "Run", "Synchronise"}
 DOING |= {"Clone", "Fork", "Give", "Move", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
 NOTED = {"agents.peers_get", "backups.download", "privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""

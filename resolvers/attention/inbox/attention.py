@@ -344,8 +344,7 @@ def _to_review(row: Any, scope: Any) -> list[Any]:
 
 
 def _mission_or_issue(row: Any, scope: Any) -> Any:
-    kind = row.mission_type == constant(MissionType.issue)
-    return case((kind, constant(AttentionSubject.issue)), else_=constant(AttentionSubject.mission))
+    return case((row.mission_type == constant(MissionType.issue), constant(_S.issue)), else_=constant(_S.mission))
 
 
 def _by_itself(priority: InboxPriority) -> Value:
@@ -393,6 +392,10 @@ _BUDGET: dict[str, Any] = {
     "agent": _column("agent_id"),
     "subject": _is(_S.budget),
 }
+_MISSION: dict[str, Any] = {
+    "model": Mission, "title": _cut("title"), "crew": _column("crew_id"), "agent": _column("lead_agent_id"),
+    "subject": _mission_or_issue,
+}  # fmt: skip
 NEEDS = (
     *[
         KindOfNeed(
@@ -424,20 +427,15 @@ NEEDS = (
         crew=_of(Mission, "mission_id", "crew_id"), agent=_column("agent_id"), subject=_is(_S.work_pause),
     ),
     KindOfNeed(
-        kind=_A.mission_pause, urgency=3, model=Mission, since="paused_at",
-        when=lambda row, scope: [row.paused_at.is_not(None)], title=_cut("title"), crew=_column("crew_id"),
-        agent=_column("lead_agent_id"), subject=_mission_or_issue,
+        kind=_A.mission_pause, urgency=3, since="paused_at", when=lambda row, scope: [row.paused_at.is_not(None)],
+        **_MISSION,
     ),
     KindOfNeed(
         kind=_A.credential, urgency=2, model=Credential, since="updated_at",
         when=lambda row, scope: [row.status == constant(CredentialStatus.EXPIRED)], title=_cut("name"),
         crew=_crew_of_credential, agent=_nobody, subject=_is(_S.credential), of_crew=_credential_of_crew,
     ),
-    KindOfNeed(
-        kind=_A.review, urgency=3, model=Mission, since="updated_at", when=_to_review, title=_cut("title"),
-        crew=_column("crew_id"), agent=_column("lead_agent_id"),
-        subject=_mission_or_issue,
-    ),
+    KindOfNeed(kind=_A.review, urgency=3, since="updated_at", when=_to_review, **_MISSION),
     *[
         KindOfNeed(
             kind=_A.inbox_item, urgency=urgency, model=InboxItem, since="created_at", when=_by_itself(priority),
@@ -446,9 +444,7 @@ NEEDS = (
         for urgency, priority in enumerate(InboxPriority, 1)
     ],
 )  # fmt: skip
-"""The kinds of rows. Urgency: 1 work waits for a decision, 2 work has stopped, 3 it continues meanwhile, 4 everything
-else.
-"""
+"""The kinds of rows. Urgency: 1 work waits for a decision, 2 it has stopped, 3 it continues, 4 everything else."""
 SUBJECTS: dict[str, Edge] = {
     _S.approval: one(Approval, "subject_id"),
     _S.escalation: one(Escalation, "subject_id"),

@@ -1,4 +1,4 @@
-"""A mission is paused and continued: what has begun goes on, and nothing else begins meanwhile."""
+"""Pausing and continuing missions: tasks that have begun continue, and no other task begins meanwhile."""
 
 from sqlmodel import col
 
@@ -25,8 +25,9 @@ MISSION = Subject(Mission, "id")
 async def pause_mission(ctx: Context, mission: Mission, data: ById) -> Mission:
     """Pause a mission.
 
-    Tasks that have begun go on, and no other task begins. The mission stays IN_PROGRESS, and its deadline is postponed
-    by the time that it is paused. CONFLICT unless the mission was started and is not paused.
+    Tasks that have begun continue, and no other task begins. The mission stays IN_PROGRESS, and its deadline is
+    postponed by the time that it is paused. CONFLICT unless the mission was started and is not
+    paused.
     """
     if not is_worked_on(mission) or mission.paused_at is not None:
         raise Refusal(Code.CONFLICT, "Only a mission under way that is not paused can be paused")
@@ -45,7 +46,7 @@ async def pause_mission(ctx: Context, mission: Mission, data: ById) -> Mission:
     errors=(Code.CONFLICT,),
 )
 async def continue_mission(ctx: Context, mission: Mission, data: ById) -> Mission:
-    """Continue a paused mission.
+    """Resume a paused mission.
 
     Tasks that are ready begin. CONFLICT unless the mission is paused.
     """
