@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Column, insert, select, update
@@ -17,7 +18,7 @@ from models.personal_data import AUTHOR, BY, PEOPLE, WHOSE, of_column
 from resolvers.instance.data_keys import DataKey
 from resolvers.instance.vault import Vault
 from resolvers.kernel.store.copying import Landing
-from resolvers.oversight.backups.tables import ENDED, columns_of
+from resolvers.oversight.backups.tables import ENDED, carried, columns_of
 
 SKILLS: Final = "skills"
 WORKSPACES: Final = "workspaces"
@@ -154,12 +155,15 @@ class Filling:
 
     async def run(self) -> None:
         own = {name for column in self.table.c if (name := _composed(column)) == self.name}
-        known = self._arrival.known.setdefault(self.name, set())
+        named = self.name in _named()  # of the others, which may be millions, no id is kept
+        known = self._arrival.known.setdefault(self.name, set()) if named else set[str]()
         if own:
             known |= self._arrival.source.ids(self._take.table, self._arrival.workspace)
         await self._arrival.rows.defer()
         for portion in portions(self._rows()):
-            known |= await self.land(portion)
+            there = await self.land(portion)
+            if named:
+                known |= there
         await self._mend()
         await self._arrival.rows.defer(until_now=True)
         self.tell_unplaced()
@@ -245,13 +249,20 @@ class Filling:
             return
         used = {take.named.get(name, name) for name in self.columns} | set(take.named.values()) | take.dropped
         used |= {column for columns in take.secrets.values() for column in columns}
-        used |= set(take.made) | {"workspace_id", "deleted_at", "metadata"}
+        used |= set(take.made) | {"workspace_id", "deleted_at"}
         left = [name for name in self._arrival.source.tables[take.table] if name not in used]
         self.told.unplaced = self._arrival.source.filled(take.table, left)
 
 
 def _column(name: str) -> Callable[[Row], Any]:
     return lambda row: row[name]
+
+
+@cache
+def _named() -> frozenset[str]:
+    """The tables whose rows other rows name, and whose files arrive."""
+    names = {_composed(column) for model in carried() for column in table_of(model).c}
+    return frozenset(name for name in names if name is not None)
 
 
 def _composed(column: Column[Any]) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import func, or_, select
 
+from crewship.importing.fitting import clean
 from crewship.importing.landing import Arrival, Filling
 from crewship.importing.source import Row, portions
 from crewship.importing.tables import Take, constant
@@ -53,7 +54,7 @@ async def land_people(arrival: Arrival, *, first: bool) -> None:
     for portion in portions(arrival.source.rows("users")):
         new, found = list[Row](), await _accounts(arrival, portion)
         for row in portion:
-            id, address = str(row["id"]), str(row["email"] or "").lower()
+            id, address = _plain(row["id"]), _plain(row["email"]).lower()
             here = id if id in found.values() else found.get(address)
             if here is not None and here != id:
                 arrival.people[id] = here
@@ -70,11 +71,16 @@ async def land_people(arrival: Arrival, *, first: bool) -> None:
         filling.tell_unplaced()
 
 
+def _plain(value: Any) -> str:
+    """Text that PostgreSQL can compare."""
+    return clean("" if value is None else value, "", lambda _: None)
+
+
 async def _accounts(arrival: Arrival, portion: Sequence[Row]) -> dict[str, str]:
     """The accounts here of these people, by address in lower case."""
     users = table_of(User).c
-    addresses = [str(row["email"] or "").lower() for row in portion]
-    same = or_(users.id.in_([str(row["id"]) for row in portion]), func.lower(users.email).in_(addresses))
+    addresses = [_plain(row["email"]).lower() for row in portion]
+    same = or_(users.id.in_([_plain(row["id"]) for row in portion]), func.lower(users.email).in_(addresses))
     return {row[1]: row[0] for row in await arrival.rows.report(select(users.id, func.lower(users.email)).where(same))}
 
 
@@ -125,7 +131,7 @@ async def land_members(arrival: Arrival) -> None:
 
 
 def _name_key(row: Row) -> str:
-    return str(row.get("name") or "").casefold()
+    return _plain(row.get("name")).casefold()
 
 
 SKILL: Final = Take(
@@ -153,10 +159,10 @@ async def land_skills(arrival: Arrival, *, first: bool) -> None:
     for portion in portions(arrival.source.rows("skills", used + unused, (arrival.workspace,))):
         new = list[Row]()
         for row in portion:
-            same = or_(table.id == str(row["id"]), table.slug == str(row["slug"]), table.name_key == _name_key(row))
-            own = select(table.id).where(same).order_by(table.id != str(row["id"])).limit(1)
-            if found := await arrival.rows.report(own):
-                arrival.skills[str(row["id"])] = found[0][0]
+            id = _plain(row["id"])
+            same = or_(table.id == id, table.slug == _plain(row["slug"]), table.name_key == _name_key(row))
+            if found := await arrival.rows.report(select(table.id).where(same).order_by(table.id != id).limit(1)):
+                arrival.skills[id] = found[0][0]
                 filling.told.read += 1
                 filling.told.there += 1
             else:

@@ -84,7 +84,12 @@ class Report:
             said.append(f"{name}: {rows} rows have no place: {reason}")
         if self.dry_run:
             said.append("Nothing was written.")
-        return said
+        return [_printable(line) for line in said]
+
+
+def _printable(line: str) -> str:
+    """Ids and names come from the old server: none of them moves the cursor of a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _line(kind: str, reason: str, noted: Noted) -> str:

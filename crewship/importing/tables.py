@@ -15,6 +15,7 @@ from models.attention.inbox import InboxItem
 from models.attention.notification_channels import NotificationChannel
 from models.attention.notifications import Notification
 from models.kernel import AuditLog
+from models.oversight.audit import McpToolCall
 from models.oversight.journal import JournalEntry
 from models.resources.credentials import AgentCredential, Credential, CredentialCrew, CredentialEvent
 from models.resources.integrations import AgentIntegration, CrewIntegration, WorkspaceIntegration
@@ -90,8 +91,17 @@ def _creator_type(row: Row) -> str | None:
     return "agent" if row.get("author_agent_id") else None
 
 
+def _answered(row: Row) -> str:
+    """Escalations that were cancelled or have expired ask for nothing any more."""
+    return "PENDING" if row.get("status") == "PENDING" else "RESOLVED"
+
+
 def _resolved(row: Row) -> Any:
-    return row.get("resolved_at") or row.get("created_at") if row.get("status") == "RESOLVED" else None
+    return None if _answered(row) == "PENDING" else row.get("resolved_at") or row.get("created_at")
+
+
+def _subject(row: Row) -> str | None:
+    return {"escalation": "escalation", "failed_run": "run"}.get(str(row.get("kind")))
 
 
 def _resolution(row: Row) -> Any:
@@ -205,7 +215,7 @@ TAKES: Final = (
         Escalation,
         "escalations",
         named={"data": "metadata"},
-        made={"resolved_at": _resolved, "resolution": _resolution},
+        made={"status": _answered, "resolved_at": _resolved, "resolution": _resolution},
     ),
     Take(
         Mission,
@@ -226,9 +236,23 @@ TAKES: Final = (
     Take(RecurringIssue, "recurring_issues"),
     Take(TriageRule, "triage_rules"),
     Take(WorkflowTemplate, "workflow_templates", "t.workspace_id = ? AND t.is_builtin = 0"),
-    Take(NotificationChannel, "notification_channels", secrets={"secret": ("secret_enc",)}),
+    Take(
+        NotificationChannel,
+        "notification_channels",
+        named={"events": "events_json"},
+        made={"url": _of_payload("config_json", "url"), "address": _of_payload("config_json", "to")},
+        secrets={"secret": ("secret_enc",)},
+        dropped=frozenset({"config_json"}),
+    ),
     Take(Notification, "notifications", named={"from_workspace_id": "workspace_id"}),
-    Take(InboxItem, "inbox_items", named={"payload": "payload_json"}),
+    Take(
+        InboxItem,
+        "inbox_items",
+        "t.workspace_id = ? AND t.kind IN ('escalation', 'failed_run', 'message')",
+        named={"payload": "payload_json"},
+        made={"subject_type": _subject, "subject_id": lambda row: row["source_id"] if _subject(row) else None},
+    ),
+    Take(McpToolCall, "mcp_tool_calls", dropped=frozenset({"input_hash", "session_id"})),
     Take(JournalEntry, "journal_entries", named={"created_at": "ts"}, dropped=frozenset({"span_id", "run_id"})),
     Take(
         Run,

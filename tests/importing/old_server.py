@@ -56,6 +56,42 @@ COLUMNS = {
     " payload refs trace_id span_id expires_at priority",
     "audit_logs": "id workspace_id user_id action entity_type entity_id metadata ip_address user_agent created_at",
     "cli_tokens": "id user_id name token_hash last_used_at revoked_at created_at tier expires_at scopes",
+    "user_preferences": "id user_id pref_key pref_value updated_at",
+    "crew_connections": "id workspace_id from_crew_id to_crew_id direction status created_at updated_at",
+    "milestones": "id project_id name description target_date status position created_at updated_at",
+    "assignments": "id workspace_id chat_id assigned_by_id assigned_to_id task status started_at finished_at"
+    " result_summary error_message group_id created_at queued_at running_at mission_id",
+    "peer_conversations": "id workspace_id crew_id chat_id from_agent_id to_agent_id question response status"
+    " duration_ms escalated created_at finished_at",
+    "escalations": "id workspace_id crew_id chat_id from_agent_id peer_conversation_id reason context status resolution"
+    " resolved_at created_at type metadata resolved_by",
+    "saved_views": "id workspace_id user_id name filters_json sort_json view_type is_default shared created_at"
+    " updated_at",
+    "recurring_issues": "id workspace_id crew_id title description priority project_id milestone_id assignee_type"
+    " assignee_id labels_json cron_expression enabled next_run last_run run_count created_by created_at updated_at",
+    "triage_rules": "id workspace_id name pattern match_type crew_id assignee_id priority project_id labels_json"
+    " position enabled match_count created_at updated_at",
+    "workflow_templates": "id workspace_id name description template_json icon color is_builtin created_at updated_at",
+    "notification_channels": "id workspace_id type config_json secret_enc events_json enabled created_by created_at"
+    " updated_at deleted_at",
+    "notifications": "id workspace_id user_id actor_type actor_id action entity_type entity_id entity_title read_at"
+    " created_at",
+    "inbox_items": "id workspace_id kind source_id target_user_id target_role title body_md sender_type sender_id"
+    " sender_name state priority blocking payload_json read_at read_by_user_id resolved_at resolved_by_user_id"
+    " resolved_action created_at updated_at",
+    "mission_activity": "id mission_id actor_type actor_id action details created_at",
+    "chat_participants": "chat_id user_id role joined_at",
+    "message_reactions": "id chat_id message_id emoji user_id created_at",
+    "message_feedback": "id workspace_id chat_id message_id trace_id signal reason user_id created_at",
+    "credential_audit": "id credential_id event_type agent_id ip_address metadata_json occurred_at",
+    "workspace_mcp_servers": "id workspace_id name display_name transport endpoint command args_json env_json"
+    " config_json icon enabled deleted_at created_at updated_at",
+    "crew_mcp_servers": "id crew_id workspace_mcp_server_id name display_name transport endpoint command args_json"
+    " env_json config_json icon enabled deleted_at created_at updated_at",
+    "agent_mcp_bindings": "id agent_id mcp_server_id mcp_server_scope credential_id cred_type cred_header enabled"
+    " config_override_json created_at env_var_name",
+    "mcp_tool_calls": "id workspace_id crew_id agent_id mcp_server_id mcp_server_scope tool_name input_hash status"
+    " duration_ms error_message session_id created_at",
     "pipelines": "id workspace_id name",
     "starfish": "id arms",
 }
@@ -185,3 +221,69 @@ def _work(old: OldServer, ws: str, crew: str, agent: str, lead: str, ada: str, n
                 priority="normal")  # fmt: skip
     old.add("audit_logs", id=f"a{name}", workspace_id=ws, user_id=ada, action="crew.create", entity_type="CREW",
             entity_id=crew, metadata='{"name": "Divers"}', ip_address="127.0.0.1", created_at=AT)  # fmt: skip
+
+
+def crowded(old: OldServer, name: str) -> None:
+    """A row in each further table that has a place here."""
+    ws, crew, agent, lead = (f"c{name}{end}" for end in (
+        "00000000000000ws", "0000000000000crew", "00000000000agent", "000000000000lead"))  # fmt: skip
+    ada, chat, key, issue = (
+        f"c{name}0000ada",
+        f"c{name}0000000000000chat",
+        f"c{name}00000000000000key",
+        f"c{name}issue7",
+    )
+    times, at, own = {"created_at": AT, "updated_at": AT}, {"created_at": AT}, {"workspace_id": ws}
+    old.add("crews", id=f"{crew}2", name="Crabs", slug="crabs", network_mode="free", container_memory_mb=512,
+            container_cpus=1, **own, **times)  # fmt: skip
+    old.add("user_preferences", id=f"{name}p", user_id=ada, pref_key="theme", pref_value='"dark"', updated_at=AT)
+    old.add("crew_connections", id=f"{name}cc", from_crew_id=crew, to_crew_id=f"{crew}2", direction="bidirectional",
+            status="active", **own, **times)  # fmt: skip
+    old.add(
+        "milestones", id=f"{name}ms", project_id=f"c{name}project", name="May", status="active", position=1, **times
+    )
+    old.add("assignments", id=f"{name}as", chat_id=chat, assigned_by_id=lead, assigned_to_id=agent, task="Dig",
+            status="RUNNING", **own, **at)  # fmt: skip
+    old.add("peer_conversations", id=f"{name}pc", crew_id=crew, chat_id=chat, from_agent_id=lead, to_agent_id=agent,
+            question="Why?", response="So.", status="COMPLETED", escalated=0, **own, **at)  # fmt: skip
+    for number, status in enumerate(("PENDING", "RESOLVED", "CANCELLED")):
+        old.add("escalations", id=f"{name}es{number}", crew_id=crew, chat_id=chat, from_agent_id=agent, reason="Help",
+                status=status, type="TEXT", metadata="{}", **own, **at)  # fmt: skip
+    old.add("saved_views", id=f"{name}sv", user_id=ada, name="Mine", filters_json="{}", view_type="board",
+            is_default=0, shared=1, **own, **times)  # fmt: skip
+    old.add("recurring_issues", id=f"{name}ri", crew_id=crew, title="Clean", priority="none", labels_json="[]",
+            cron_expression="0 8 * * 1", enabled=1, run_count=3, created_by=ada, **own, **times)  # fmt: skip
+    old.add("triage_rules", id=f"{name}tr", name="Leaks", pattern="leak", match_type="contains", crew_id=crew,
+            labels_json="[]", position=0, enabled=1, match_count=2, **own, **times)  # fmt: skip
+    old.add("workflow_templates", id=f"{name}wt", name="Steps", template_json="{}", is_builtin=0, **own, **times)
+    old.add("notification_channels", id=f"{name}nc", type="webhook", config_json='{"url": "https://example.com/n"}',
+            secret_enc=sealed("of the channel"), events_json='["run.failed"]', enabled=1, created_by=ada, **own,
+            **times)  # fmt: skip
+    old.add("notifications", id=f"{name}no", user_id=ada, actor_type="system", actor_id="", action="assigned",
+            entity_type="issue", entity_id=issue, **own, **at)  # fmt: skip
+    old.add("inbox_items", id=f"ibx_esc_{name}es0", kind="escalation", source_id=f"{name}es0", target_role="MANAGER",
+            title="Help", sender_type="agent", sender_id=agent, state="unread", priority="medium", blocking=1,
+            payload_json="{}", **own, **times)  # fmt: skip
+    old.add("mission_activity", id=f"{name}ma", mission_id=issue, actor_type="user", actor_id=ada,
+            action="status_changed", details="TODO", **at)  # fmt: skip
+    old.add("chat_participants", chat_id=chat, user_id=ada, role="owner", joined_at=AT)
+    old.add(
+        "message_reactions", id=f"{name}mr", chat_id=chat, message_id=f"msg_2_{name}", emoji="+1", user_id=ada, **at
+    )
+    old.add("message_feedback", id=f"{name}mf", chat_id=chat, message_id=f"msg_2_{name}", signal="helpful", user_id=ada,
+            **own, **at)  # fmt: skip
+    old.add("credential_audit", id=f"{name}ca", credential_id=key, event_type="USE", agent_id=agent,
+            metadata_json="{}", occurred_at=AT)  # fmt: skip
+    server = {
+        "display_name": "Maps",
+        "transport": "streamable-http",
+        "endpoint": "https://example.com/mcp",
+        "enabled": 1,
+    }
+    old.add("workspace_mcp_servers", id=f"{name}wm", name="maps", **own, **server, **times)
+    old.add("crew_mcp_servers", id=f"{name}cm", crew_id=crew, workspace_mcp_server_id=f"{name}wm", name="maps",
+            **server, **times)  # fmt: skip
+    old.add("agent_mcp_bindings", id=f"{name}am", agent_id=agent, mcp_server_id=f"{name}cm", mcp_server_scope="crew",
+            credential_id=key, cred_type="bearer", enabled=1, **at)  # fmt: skip
+    old.add("mcp_tool_calls", id=f"{name}mc", crew_id=crew, agent_id=agent, mcp_server_id=f"{name}cm",
+            mcp_server_scope="crew", tool_name="find", status="success", duration_ms=3, **own, **at)  # fmt: skip

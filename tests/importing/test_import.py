@@ -11,7 +11,9 @@ import pytest
 from crewship.importing.report import Report
 from crewship.importing.run import Import
 from crewship.importing.source import LONGEST, Source, SourceError
+from crewship.importing.tables import TAKES
 from crewship.process.database import Access
+from models.base import table_of
 from models.resources.credentials import Credential
 from models.sealed import Sealed
 from models.staff.agents import Agent
@@ -19,7 +21,7 @@ from resolvers.instance.running import instance
 from resolvers.kernel.background.clocks import across_workspaces
 from resolvers.oversight.audit import seals
 from resolvers.oversight.audit.verification import Verified, verify
-from tests.importing.old_server import AT, KEY, PASSWORD, SECRET, OldServer, furnished, sealed
+from tests.importing.old_server import AT, KEY, PASSWORD, SECRET, OldServer, crowded, furnished, sealed
 from tests.people.auth.browsers import Browser
 from tests.world import World
 
@@ -114,11 +116,14 @@ async def test_values_that_do_not_fit_are_reported(world: World, tmp_path: Path)
             scope="WORKSPACE", type="SECRET", provider="NONE", status="ACTIVE", created_by="u", tags="[]",
             security_level=10**12, created_at=AT, updated_at=AT)  # fmt: skip
     old.add("workspaces", id="*", name="all", slug="all", created_at=AT)
+    old.add("users", id="u\0nul", email="nul\0@oddity.test", created_at=AT)
+    old.add("users", id=b"\xff\x1b[2J", email=b"\xff@oddity.test", created_at=AT)
     old.add("workspaces", id=f"{ws},{world.workspace.id}", name="two", slug="two", created_at=AT)
     old.add("workspaces", id="taken", name="taken", slug=world.workspace.slug, created_at=AT)
     (old.root / "chats" / "conversations" / "coddity0000000000000chat.jsonl").unlink()
     (old.root / "chats" / "conversations" / "coddity0000000000000chat.jsonl").symlink_to("/etc/passwd")
     report = await brought(world, old.close())
+    assert "\x1b" not in "".join(report.lines())
     missions, credentials = report.tables["missions"], report.tables["credentials"]
     assert set(missions.left_out) == {
         "lead_agent_id names a row that is not imported", "the rule missions_id_check refuses it",
@@ -139,6 +144,22 @@ async def test_values_that_do_not_fit_are_reported(world: World, tmp_path: Path)
     assert "value cannot be opened with the keys that were given" in credentials.changed
     assert report.tables["messages"].imported == 0
     assert await world.database.fetchval("SELECT count(*) FROM workspaces WHERE slug IN ('all', 'two')") == 0
+
+
+async def test_each_table_that_has_a_place_arrives(world: World, tmp_path: Path) -> None:
+    old = furnished(tmp_path / "full", "crowd")
+    crowded(old, "crowd")
+    report = await brought(world, old.close())
+    told = report.as_dict()["tables"]
+    left = {name: table["leftOut"] for name, table in told.items() if table["leftOut"]}
+    assert left.keys() == {"messages", "files"}, left
+    assert {name: table["changed"] for name, table in told.items() if table["changed"]} == {}
+    assert [take.table for take in TAKES if told[str(table_of(take.model).name)]["imported"] == 0] == []
+    states = await world.database.fetch("SELECT id, status FROM escalations WHERE id LIKE 'crowdes%' ORDER BY id")
+    assert [row["status"] for row in states] == ["PENDING", "RESOLVED", "RESOLVED"]
+    assert await world.database.fetchval("SELECT status FROM assignments WHERE id = 'crowdas'") == "CANCELLED"
+    channel = await world.database.fetchrow("SELECT url, events FROM notification_channels WHERE id = 'crowdnc'")
+    assert tuple(channel) == ("https://example.com/n", ["run.failed"])
 
 
 async def test_an_account_here_keeps_its_password_and_accepts_anew(world: World, tmp_path: Path) -> None:
