@@ -15,6 +15,7 @@ from models.people.auth import CliToken, User, is_service_account
 from models.people.preferences import Preference
 from models.people.workspaces import Membership, Workspace
 from models.resources.skills import Skill
+from resolvers.resources.skills.skill_md import name_key
 
 HASHES: Final = ("$2a$", "$2b$", "$2y$", "$argon2id$")
 ANOTHER: Final = "the account here with the same address is used; its password stays"
@@ -131,7 +132,7 @@ async def land_members(arrival: Arrival) -> None:
 
 
 def _name_key(row: Row) -> str:
-    return _plain(row.get("name")).casefold()
+    return name_key(_plain(row.get("name")))
 
 
 SKILL: Final = Take(
