@@ -22,6 +22,7 @@ from resolvers.oversight.backups.tables import ENDED, carried, columns_of
 
 SKILLS: Final = "skills"
 WORKSPACES: Final = "workspaces"
+MEMBERS: Final = "memberships"
 DELETED: Final = "deleted there"
 GONE: Final = "names a row that is not imported"
 Value = Callable[[Row, Callable[[str], None]], str | None]
@@ -29,7 +30,8 @@ Value = Callable[[Row, Callable[[str], None]], str | None]
 
 @dataclass(slots=True)
 class Arrival:
-    """One workspace on its way. `people` and `skills`: ids there, and ids here. `known`: the ids that rows may name."""
+    """One workspace on its way. `people` and `skills`: ids there, and ids here. `members`: the people here who are
+    members. `known`: the ids that rows may name."""
 
     source: Source
     report: Report
@@ -41,6 +43,7 @@ class Arrival:
     key: DataKey | None = None
     people: dict[str, str] = field(default_factory=dict)
     skills: dict[str, str] = field(default_factory=dict)
+    members: frozenset[str] = frozenset()
     known: dict[str, set[str]] = field(default_factory=dict)
 
     async def bring_key(self) -> None:
@@ -94,7 +97,8 @@ class Filling:
         return self._checked(column, fitting, of)
 
     def _checked(self, column: Column[Any], fitting: Fitting, of: Callable[[Row], Any]) -> Value:
-        referred = next((key.column.table.name for key in column.foreign_keys), None) or _composed(column)
+        names = {str(key.column.table.name) for key in column.foreign_keys}
+        referred = MEMBERS if MEMBERS in names else min(names, default=None)
         ended = ENDED.get(self.name, {}).get(fitting.name, {})
         person = of_column(column) in (WHOSE, BY, AUTHOR)
 
@@ -114,6 +118,9 @@ class Filling:
         arrival = self._arrival
         if referred in (PEOPLE, SKILLS):
             known = (arrival.people if referred == PEOPLE else arrival.skills).get(found)
+        elif referred == MEMBERS:  # by the person
+            known = arrival.people.get(found)
+            known = known if known in arrival.members else None
         elif referred == WORKSPACES:
             known = arrival.workspace if found == arrival.workspace else None
         else:

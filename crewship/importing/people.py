@@ -129,6 +129,9 @@ async def land_members(arrival: Arrival) -> None:
 
     take = Take(Membership, "workspace_members", made={"accepted_at": accepted, "seen_at": constant(None)})
     await Filling(arrival, take, arrival.source.tables[take.table]).run()
+    table = table_of(Membership).c
+    found = await arrival.rows.report(select(table.user_id).where(table.workspace_id == arrival.workspace))
+    arrival.members = frozenset(row[0] for row in found)
 
 
 def _name_key(row: Row) -> str:

@@ -249,6 +249,12 @@ def crowded(old: OldServer, name: str) -> None:
     for number, status in enumerate(("PENDING", "RESOLVED", "CANCELLED")):
         old.add("escalations", id=f"{name}es{number}", crew_id=crew, chat_id=chat, from_agent_id=agent, reason="Help",
                 status=status, type="TEXT", metadata="{}", **own, **at)  # fmt: skip
+    _asked(old, name, ws, crew, ada, issue, agent)
+    _connected(old, name, ws, crew, agent, ada, chat, key)
+
+
+def _asked(old: OldServer, name: str, ws: str, crew: str, ada: str, issue: str, agent: str) -> None:
+    times, at, own = {"created_at": AT, "updated_at": AT}, {"created_at": AT}, {"workspace_id": ws}
     old.add("saved_views", id=f"{name}sv", user_id=ada, name="Mine", filters_json="{}", view_type="board",
             is_default=0, shared=1, **own, **times)  # fmt: skip
     old.add("recurring_issues", id=f"{name}ri", crew_id=crew, title="Clean", priority="none", labels_json="[]",
@@ -266,6 +272,10 @@ def crowded(old: OldServer, name: str) -> None:
             payload_json="{}", **own, **times)  # fmt: skip
     old.add("mission_activity", id=f"{name}ma", mission_id=issue, actor_type="user", actor_id=ada,
             action="status_changed", details="TODO", **at)  # fmt: skip
+
+
+def _connected(old: OldServer, name: str, ws: str, crew: str, agent: str, ada: str, chat: str, key: str) -> None:
+    times, at, own = {"created_at": AT, "updated_at": AT}, {"created_at": AT}, {"workspace_id": ws}
     old.add("chat_participants", chat_id=chat, user_id=ada, role="owner", joined_at=AT)
     old.add(
         "message_reactions", id=f"{name}mr", chat_id=chat, message_id=f"msg_2_{name}", emoji="+1", user_id=ada, **at
