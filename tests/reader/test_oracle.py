@@ -84,7 +84,7 @@ async def compare(library: Library, seeds: range, offered: Callable[[str, str], 
         written = library.writer(seed, offered=offered).document()
         given = await judge(library, oracle, people[seed % len(people)], written.text, written.variables)
         told += "errors" not in given
-    assert told > len(seeds) * 0.3
+    assert told > len(seeds) * 0.2
 
 
 async def test_both_paths_agree_with_the_oracle(library: Library) -> None:
