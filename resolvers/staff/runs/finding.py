@@ -49,18 +49,16 @@ LOOKED_AT = 20_000
 EVER: Any = constant(datetime(1970, 1, 1, tzinfo=UTC))
 
 
-def _name_of(model: Any, key: str) -> Any:
-    """The name of the agent or the crew of the run, deleted or not: a scalar, for which PostgreSQL never reads all of
-    them first.
-    """
-    other = table_of(model).alias().c
-    own = (other.workspace_id == col(Run.workspace_id), other.id == table_of(Run).c[key])
-    return select(other.name).where(*own).correlate(table_of(Run)).scalar_subquery()
+def _names(model: Any, key: str) -> Any:
+    """Returns the condition that the agent or the crew of the run has this name, deleted or not."""
+    other = table_of(model).alias()
+    own = (other.c.workspace_id == col(Run.workspace_id), other.c.id == table_of(Run).c[key])
+    return lambda value: select(ONE).select_from(other).where(*own, contains(other.c.name)(value)).exists()
 
 
 def _says(value: Any) -> Any:
-    texts = (_name_of(Agent, "agent_id"), _name_of(Crew, "crew_id"), Run.id, Run.error_message, Run.prompt)
-    return or_(*[contains(each)(value) for each in texts])
+    texts = [contains(each)(value) for each in (Run.id, Run.error_message, Run.prompt)]
+    return or_(_names(Agent, "agent_id")(value), _names(Crew, "crew_id")(value), *texts)
 
 
 class FindRuns(Paging):
