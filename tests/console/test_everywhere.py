@@ -278,7 +278,7 @@ NAMES = (
     ("runs", "error_message"), ("credentials", "name"), ("skills", "display_name"), ("skills", "description"),
     ("users", "full_name"), ("workspaces", "name"), ("approvals", "reason"), ("escalations", "reason"),
     ("messages", "content"), ("run_spans", "name"), ("webhook_endpoints", "name"), ("service_accounts", "name"),
-    ("mission_templates", "name"), ("workspace_mcp_servers", "display_name"), ("crew_integrations", "display_name"),
+    ("workflow_templates", "name"), ("workspace_mcp_servers", "display_name"), ("crew_integrations", "display_name"),
 )  # fmt: skip
 
 
@@ -288,7 +288,7 @@ async def test_a_hostile_name_is_text_on_each_screen(house: House) -> None:
     for table, column in NAMES:
         known = "SELECT 1 FROM information_schema.columns WHERE table_name = $1 AND column_name = $2"
         assert await house.place.database.fetchval(known, table, column), (table, column)
-        await house.place.database.execute(f"UPDATE {table} SET {column} = $1 || right(id::text, 5)", HOSTILE)
+        await house.place.database.execute(f"UPDATE {table} SET {column} = $1 || right(md5({table}::text), 5)", HOSTILE)
     taken = "document.title.includes('owned') || document.querySelectorAll('#content :is(img[src=x], script)').length"
     shown = "document.body.innerText.includes('<img src=x')"
     seen = []
