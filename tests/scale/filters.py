@@ -41,7 +41,7 @@ LOGGED = (
 
 IN_PAGES = (
     "findProjects",
-    "findProjects(status: [active], sort: created_at",
+    "findProjects(status: [in_progress], sort: created_at",
     "findMembers",
     "findInvitations",
     "findSkills",
