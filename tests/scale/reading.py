@@ -458,7 +458,7 @@ class Reader:
             made.scanned |= {
                 node["Relation Name"]
                 for node in nodes(plan)
-                if node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in BIG
+                if node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in BIG and node["Actual Loops"]
             }
         return made
 
