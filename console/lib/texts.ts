@@ -349,7 +349,9 @@ export const texts = {
     parts: { overview: "Overview", runs: "Runs and cost", resources: "Skills and credentials", limits: "Schedule and limits", memory: "Memory", changes: "Changes", terminal: "Terminal", folder: "Folder" },
     ready: {
       title: "It cannot answer yet",
-      mend: { review: "Decide on its hire", hire: "Hire it again", worker: "Look at the system", image: "Build the image", key: "Add a credential", model: "Choose a model", coding_agent: "Look at the system", local_model: "Look at the system", budget: "Look at its budgets" },
+      holds: "What it waits for at work",
+      decide: { work_pause: "Resume it", approval: "Look at the gates" },
+      mend: { review: "Decide on its hire", hire: "Hire it again", worker: "Look at the system", image: "Build the image", key: "Add a credential", model: "Choose a model", coding_agent: "Look at the system", local_model: "Look at the system", engine: "Look at the system", budget: "Look at its budgets" },
     },
     inDays: (tokens: string) => `in 30 days, for ${tokens} tokens`,
     byDay: "Cost of each of the last 30 days",

@@ -20,6 +20,8 @@ LANGUAGE sql STABLE ROWS 100 AS $$
             ('task.updated', 'id', 'task'),
             ('approval.required', 'task_id', 'task'),
             ('approval.resolved', 'task_id', 'task'),
+            ('run.stuck', 'run_id', 'stuck_run'),
+            ('run.taken', 'run_id', 'stuck_run'),
             ('run.completed', 'run_id', 'stuck_run'),
             ('run.failed', 'run_id', 'stuck_run'),
             ('run.failed', 'run_id', 'failed_run'),

@@ -156,6 +156,7 @@ class Run(TenantTable, table=True):
             postgresql_where=text("parent_id IS NOT NULL"),
         ),
         Index("runs_waits_for_idx", "workspace_id", "waits_for", postgresql_where=text("waits_for IS NOT NULL")),
+        Index("runs_stuck_idx", "leased_until", postgresql_where=text("stuck_at IS NOT NULL AND status = 'RUNNING'")),
         Index("runs_unfinished_idx", "leased_until", "created_at", postgresql_where=text("status = 'RUNNING'")),
     )
     id: str = free_id(new_message_id)
@@ -192,6 +193,7 @@ class Run(TenantTable, table=True):
     lease: int = 0
     leased_until: datetime | None = time_field(default=None)
     cancel_requested_at: datetime | None = time_field(default=None)
+    stuck_at: datetime | None = time_field(default=None)  # since when it is known that no worker executes it
     waits_for: str | None = text_field(ID, default=None, holds=NOTHING)
     waits_since: datetime | None = time_field(default=None)
     waited: float = 0.0

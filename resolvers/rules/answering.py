@@ -45,6 +45,7 @@ class LackReason(StrEnum):
     hire = "hire"
     worker = "worker"
     image = "image"
+    engine = "engine"
     key = "key"
     model = "model"
     coding_agent = "coding_agent"

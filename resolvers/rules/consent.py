@@ -54,6 +54,17 @@ def question(tool: str, arguments: Mapping[str, Any], gates: Iterable[ConsentGat
     return None
 
 
+def waiting(gates: Iterable[ConsentGate]) -> list[str]:
+    """The patterns of tools whose calls wait for consent. A gate behind one that matches its tools has no effect."""
+    before, found = list[str](), list[str]()
+    for gate in gates:
+        covered = any(fnmatchcase(gate.pattern.lower(), pattern) for pattern in before)
+        if gate.mode is ApprovalMode.sync and not covered:
+            found.append(gate.pattern)
+        before.append(gate.pattern.lower())
+    return found
+
+
 def tuned(mode: ApprovalMode, outcomes: Iterable[bool]) -> ApprovalMode:
     """The mode after earlier decisions on the same call: mostly approved calls no longer wait; mostly denied
     ones do.

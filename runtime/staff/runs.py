@@ -5,6 +5,8 @@ from resolvers.staff.runs.ending import SETTLE, settle
 from resolvers.staff.runs.exporting import EXPORT, FOLLOW, MOST_SPANS, OfRun, enqueue_exports, traced
 from resolvers.staff.runs.passing_on import RunToPassOn
 from resolvers.staff.runs.schedules import LOOK, START, OfScheduledAgent, look, start_scheduled
+from resolvers.staff.runs.stuck import LOOK as LOOK_FOR_STUCK
+from resolvers.staff.runs.stuck import NOTE, enqueue_stuck, note_stuck
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick, ticks
 from runtime.staff import traces
@@ -18,6 +20,16 @@ async def settled(work: Work, data: RunToPassOn) -> None:
 @ticks(LOOK)
 async def look_for_due(tick: Tick) -> None:
     await look(tick.write, tick.now)
+
+
+@ticks(LOOK_FOR_STUCK)
+async def look_for_stuck(tick: Tick) -> None:
+    await tick.write(enqueue_stuck)
+
+
+@carries(NOTE)
+async def stuck(work: Work, data: RunToPassOn) -> None:
+    await work.write("note", lambda ctx: note_stuck(ctx, data.run_id))
 
 
 @carries(START)

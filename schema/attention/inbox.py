@@ -122,5 +122,5 @@ class InboxSubscription:
         AttentionChangeType,
         "AttentionEvent",
         "Changes of the list of what needs attention, as the caller sees it: store each entry by its id, or remove it"
-        " if it is null. Entries that change by time alone, such as stuck runs, are not sent.",
+        " if it is null. Entries that change by time alone, such as budgets whose day ends, are not sent.",
     )

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from models.base import new_id
+from models.staff.agents import Agent
+from models.staff.runs import Run
 from resolvers.attention.approvals import deciding
 from resolvers.kernel.background.clocks import CLOCKS, AcrossWorkspaces
 from resolvers.oversight.keeper import requests
@@ -15,7 +18,7 @@ from resolvers.resources.oauth import refreshing
 from resolvers.staff.hiring import expiring
 from resolvers.staff.runs import schedules
 from resolvers.work.recurring_issues import firing
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 Look = Callable[[AcrossWorkspaces], Awaitable[Any]]
@@ -87,8 +90,23 @@ async def test_what_is_due_is_found_by_its_index(world: World, look: Look, index
         ("approvals.expire", "approvals_due_idx"),
         ("hiring.expire", "agents_expires_at_idx"),
         ("keeper.overdue", "keeper_requests_pending_idx"),
+        ("runs.stuck", "runs_stuck_idx"),
     ],
 )
 async def test_a_clock_asks_by_the_same_index(world: World, clock: str, index: str) -> None:
     plan = await plan_of(world, f"SELECT {CLOCKS[clock].when}")
     assert uses(plan, index), plan
+
+
+async def test_stuck_runs_are_found_among_those_that_workers_hold(world: World) -> None:
+    """In an empty table every index of unfinished runs costs the same."""
+    here: dict[str, Any] = {"workspace_id": world.workspace.id}
+    agent = Agent(name="Busy", slug=f"a{new_id()}", **here)
+    await world.add(agent)
+    held = now() + timedelta(minutes=5)
+    await world.add(*[Run(agent_id=agent.id, prompt="Sail", leased_until=held, **here) for _ in range(300)])
+    await world.database.execute("ANALYZE runs")
+    plan = await plan_of(world, f"SELECT {CLOCKS['runs.stuck'].when}")
+    await world.database.execute("DELETE FROM runs WHERE agent_id = $1", agent.id)
+    assert uses(plan, "runs_unfinished_idx"), plan
+    assert uses(plan, "runs_stuck_idx"), plan

@@ -12,7 +12,7 @@ from resolvers.attention.approvals.deciding import (
     list_approvals,
     reset_auto_tuning,
 )
-from resolvers.attention.approvals.gates import create_gate, delete_gate, gates_of, list_gates
+from resolvers.attention.approvals.gates import create_gate, delete_gate, gates_of, gates_on, list_gates
 from resolvers.kernel import Domain
 
 DOMAIN = Domain("approvals", scopes="workspace")

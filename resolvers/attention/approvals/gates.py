@@ -1,5 +1,6 @@
 """Gates: calls of tools that a workspace wants to be asked about, beside those that everybody is asked about."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -96,6 +97,13 @@ async def delete_gate(ctx: Context, data: ById) -> Deleted:
     """
     await ctx.delete(ApprovalGate, data.id, missing=GATE.missing)
     return Deleted(id=data.id)
+
+
+async def gates_on(ctx: Context, agent_id: str) -> Sequence[Mapping[str, Any]]:
+    """Pattern and mode of the gates that hold for one agent, as its runs receive them."""
+    gates, agents = ctx.table(ApprovalGate), ctx.table(Agent)
+    rows = await ctx.report(select(gates_of(gates, agents).label("gates")).where(agents.c.id == agent_id))
+    return (rows[0]["gates"] if rows else None) or ()
 
 
 def gates_of(gates: Any, agent: Any) -> Any:

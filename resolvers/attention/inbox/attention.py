@@ -313,7 +313,7 @@ def _held(row: Any, scope: Any) -> list[Any]:
     return [row.status == constant(TaskStatus.AWAITING_APPROVAL), scope.scalar(found).is_not(None)]
 
 
-def _stuck(row: Any, scope: Any) -> list[Any]:
+def is_stuck(row: Any) -> list[Any]:
     """No worker has taken the run, or its worker has lost it and no other one has taken it over."""
     late = func.now() - STUCK
     waits = and_(row.leased_until.is_(None), row.created_at < late)
@@ -418,7 +418,7 @@ NEEDS = (
     KindOfNeed(
         kind=_A.failed_run, urgency=2, since="created_at", when=lambda row, scope: [], told_by_item=True, **_RUN
     ),
-    KindOfNeed(kind=_A.stuck_run, urgency=2, since="began_at", when=_stuck, **_RUN),
+    KindOfNeed(kind=_A.stuck_run, urgency=2, since="began_at", when=lambda row, scope: is_stuck(row), **_RUN),
     KindOfNeed(urgency=2, when=_reached("exceeded_in", spent=True), **_BUDGET),
     KindOfNeed(urgency=3, when=_reached("warned_in", spent=False), **_BUDGET),
     KindOfNeed(

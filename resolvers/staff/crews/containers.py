@@ -89,6 +89,11 @@ def _workplace(crew: Mapping[str, Any]) -> Workplace | None:
     return Workplace(image, crew["container_memory_mb"], crew["container_cpus"], variables, services)
 
 
+def needs_container(crew: Crew) -> bool:
+    """Returns true if the commands of the crew's agents run in containers where the server has an engine."""
+    return _workplace({name: getattr(crew, name) for name in SETTINGS}) is not None
+
+
 async def overdue(
     rows: AcrossWorkspaces, there: Sequence[KeptContainer], now: datetime, *, ends: bool = True
 ) -> list[str]:

@@ -7,6 +7,7 @@ from models.staff.runs import ChatEventType, RunStatus
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import Event, Routing
 from resolvers.kernel.declarations.events import Distinct
+from resolvers.kernel.declarations.row_events import OF_MEMBERS
 
 
 class RunStarted(Event, type="run.started", channel="workspace:{workspace_id}"):
@@ -20,6 +21,20 @@ class RunStarted(Event, type="run.started", channel="workspace:{workspace_id}"):
 
 class RunCancelRequested(Event, type="run.cancel_requested", channel="workspace:{workspace_id}"):
     """A user wants a run cancelled; it ends when its worker has stopped."""
+
+    run_id: str
+    agent_id: str
+
+
+class RunStuck(Event, type="run.stuck", channel=OF_MEMBERS):
+    """No worker has executed a run for ten minutes."""
+
+    run_id: str
+    agent_id: str
+
+
+class RunTaken(Event, type="run.taken", channel=OF_MEMBERS):
+    """A worker has taken a run that was stuck."""
 
     run_id: str
     agent_id: str

@@ -5,6 +5,7 @@ word. Two tasks may have equal answers: if the previous task is a dependency, th
 cancelled run does not count.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from sqlalchemy import exists, select
@@ -114,6 +115,16 @@ async def resume_work(ctx: Context, pause: WorkPause, data: ById) -> WorkPause:
 async def is_paused(ctx: Context, agent_id: str, mission_id: str) -> bool:
     there = (col(WorkPause.agent_id) == agent_id, col(WorkPause.mission_id) == mission_id)
     return await ctx.select(WorkPause, *there, col(WorkPause.resumed_at).is_(None)).exists()
+
+
+async def pauses_of(ctx: Context, agent_id: str, most: int) -> Sequence[tuple[WorkPause, str]]:
+    """The agent's paused work, newest first, each with the name of its mission."""
+    own = (col(WorkPause.agent_id) == agent_id, col(WorkPause.resumed_at).is_(None))
+    found = await ctx.select(WorkPause, *own).order_by(*NEWEST_FIRST).limit(most).all()
+    ids = [pause.mission_id for pause in found]
+    missions = await ctx.select(Mission, col(Mission.id).in_(ids), including_deleted=True).all() if ids else ()
+    names = {mission.id: mission.identifier or mission.title for mission in missions}
+    return [(pause, names.get(pause.mission_id, "")) for pause in found]
 
 
 async def paused_on(ctx: Context, mission_id: str) -> set[str]:

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -19,8 +21,12 @@ from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
 from models.work.missions import Mission, MissionStatus, MissionType
 from models.work.work_pauses import WorkPause
+from resolvers.kernel import across_workspaces
 from resolvers.kernel.declarations.events import EVENTS
+from resolvers.staff.runs import work
+from resolvers.staff.runs.stuck import enqueue_stuck
 from tests.live.graphql import Talk, talking
+from tests.people.recovery.mailbox import delivering, idle
 from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
@@ -144,6 +150,34 @@ async def test_an_entry_goes_when_its_row_is_dealt_with(kind: str, house: House)
             told = await entry(talk)
         assert told["attention"] is None
     assert id not in await listed(house.world, house.world.owner)
+
+
+async def test_a_run_that_no_worker_takes_comes_and_goes_when_one_takes_it(house: House) -> None:
+    """Once for each time: it becomes stuck by time alone, and a clock says so."""
+    world = house.world
+    run = Run(agent_id=house.agent.id, prompt="Sail", created_at=now() - timedelta(minutes=11), **house.here)
+    young = Run(agent_id=house.agent.id, prompt="Row", created_at=now() - timedelta(minutes=9), **house.here)
+    await world.add(run, young)
+    count = "SELECT count(*) FROM events WHERE type IN ('run.stuck', 'run.taken') AND workspace_id = $1"
+    no_slot = mock.patch.object(work, "claim", mock.AsyncMock(return_value=[]))
+    with no_slot:
+        async with talking(world, world.owner) as talk, delivering(world):
+            await talk.listen("s", FOLLOW, ws=world.workspace.id)
+            await across_workspaces(enqueue_stuck)
+            came = await entry(talk)
+            assert came["attention"]["kind"] == "stuck_run"
+            assert came["id"] == f"stuck_run:{run.id}"
+            await across_workspaces(enqueue_stuck)
+            await idle(world)
+            assert await world.database.fetchval(count, world.workspace.id) == 1
+            held = "UPDATE runs SET lease = 1, leased_until = now() + interval '30 s' WHERE id = $1"
+            await world.database.execute(held, run.id)
+            await across_workspaces(enqueue_stuck)
+            assert await entry(talk) == {"id": came["id"], "attention": None}
+            await across_workspaces(enqueue_stuck)
+            await idle(world)
+    assert await world.database.fetchval(count, world.workspace.id) == 2
+    await world.database.execute("DELETE FROM runs WHERE id = ANY ($1)", [run.id, young.id])
 
 
 async def test_an_entry_comes_with_its_row(house: House) -> None:
