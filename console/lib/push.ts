@@ -75,6 +75,13 @@ export async function forgotten(ws: string): Promise<void> {
   if (!kept().length) await (await present())?.unsubscribe();
 }
 
+/** Closes the notifications of a workspace that need nothing any more, as of what somebody else has decided. */
+export async function closeDecided(ws: string, listed: ReadonlySet<string>): Promise<void> {
+  const found = await navigator.serviceWorker.getRegistration(BASE);
+  const own = `${BASE}/${encodeURIComponent(ws)}/act/`;
+  for (const one of (await found?.getNotifications()) ?? []) if (String(one.data?.url ?? "").startsWith(own) && !listed.has(one.tag)) one.close();
+}
+
 /** Where this browser was registered, but with a session that has ended, it is registered anew. */
 export async function renew(ws: string, known: readonly string[]): Promise<boolean> {
   if (!kept().includes(ws)) return false;

@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 
 from models.people.workspaces import Membership, Role
 from tests.attention.push.phone import Phone
-from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.console.deck import PHONE, enter, go, page, pictures, place
 from tests.console.needs import HOSTILE, Needs, given
 from tests.console.test_now import becomes
 from tests.people.auth.browsers import new_user
@@ -171,6 +171,10 @@ async def test_it_is_installable_and_a_push_opens_its_page(place: World, given: 
     assert len(page.requests) > before, "requests go to the server as before"
     await press(page, "Approve")
     await becomes(place, "approvals", given.approval.id, "status", "approved")
+    await go(page, place, "")
+    async with asyncio.timeout(20):
+        while await page.value(f"({listed}).then(all => all.length)"):
+            await asyncio.sleep(0.05)
     assert page.complaints == []
 
 
