@@ -117,16 +117,17 @@ def test_a_rehearsal_restores_elsewhere_and_tells_the_metrics(ship: Ship) -> Non
         metrics = ask(served.port, "GET", "/metrics").decode()
         assert served.end() == 0
     assert "crewship_backup_rehearsal_success 1.0" in metrics
-    newest = json.loads(run("backup", "list", "--json", env=ship.env).stdout)[0]
+    listed = json.loads(run("backup", "list", "--json", env=ship.env).stdout)
+    newest = next(entry for entry in listed if entry["scope"] == "instance")
     assert f"crewship_backup_size_bytes {float(newest['sizeBytes'])}" in metrics
     assert "crewship_backup_last_success_timestamp_seconds 1." in metrics
     content = bytearray(Path(ship.instance["path"]).read_bytes())
-    content[len(content) // 2] ^= 1
+    content[-1000] ^= 1  # in the payload, after the manifest
     changed = ship.directory / "changed.tar.zst"
     changed.write_bytes(content)
     failed = run("backup", "rehearse", str(changed), *given, env=ship.env)
     assert failed.returncode == 1
-    assert "cannot be restored: The bundle was changed or cut" in failed.stdout, failed.stdout + failed.stderr
+    assert "The bundle was changed or cut" in failed.stdout + failed.stderr
 
 
 @pytest.mark.slow

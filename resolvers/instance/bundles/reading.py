@@ -22,6 +22,7 @@ from resolvers.instance.bundles.sealing import MOST_KEY, Unsealed
 FORMATS: Final = range(1, 4)
 MOST_MANIFEST: Final = 4 << 20
 MOST_BEFORE: Final = 16  # entries ahead of the payload
+MAGIC: Final = b"\x28\xb5\x2f\xfd"  # of a frame of zstd (RFC 8878)
 WINDOW: Final = 1 << 27  # bytes that unpacking may hold
 NOT_WHOLE: Final = "The bundle was changed or cut: its checksum does not match"
 NO_BUNDLE: Final = "The file is not a bundle of Crewship"
@@ -118,6 +119,8 @@ class Bundle:
                     opened.close()
 
     def _read_manifest(self) -> dict[str, Any]:
+        import zstandard
+
         try:
             with self._unpacked() as tar:
                 first = tar.next()
@@ -128,7 +131,9 @@ class Bundle:
         except BundleError:
             raise
         except Exception as error:
-            raise BundleError(BundleFault.invalid_manifest, NO_BUNDLE) from error
+            self._file.seek(0)
+            damaged = isinstance(error, zstandard.ZstdError) and self._file.read(len(MAGIC)) == MAGIC
+            raise BundleError(BundleFault.invalid_manifest, NOT_WHOLE if damaged else NO_BUNDLE) from error
         _check_manifest(manifest)
         return manifest  # type: ignore[no-any-return]
 

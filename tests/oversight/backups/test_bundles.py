@@ -10,6 +10,7 @@ import orjson
 import pyrage
 import pytest
 
+from crewship.cli.backup import app
 from models.oversight.backups import BackupLock
 from resolvers.instance.bundles import sealing
 from resolvers.instance.bundles.faults import BundleError
@@ -89,7 +90,8 @@ def test_the_guide_in_a_bundle_names_what_exists() -> None:
     assert hasattr(BackupMutation, "restore_backup")
     assert "`POST /api/v1/admin/backups/restore`" in GUIDE
     assert "`restoreBackup` in GraphQL" in GUIDE
-    assert "`crewship " not in GUIDE
+    assert "`crewship backup restore " in GUIDE
+    assert "restore" in {command.callback.__name__ for command in app.registered_commands if command.callback}
 
 
 async def test_a_bundle_has_no_row_of_another_workspace_and_nothing_to_sign_in_with(world: World) -> None:
