@@ -303,6 +303,7 @@ def test_these_types_are_abstract() -> None:
         "InboxSubject",
         "Event",
         "JournalEvent",
+        "Node",
         "RunEvent",
         *UNION_NAMES.values(),
     }
