@@ -61,16 +61,19 @@ class FindChats(Paging):
 
 
 def _is_unread(scope: QueryScope) -> Any:
-    """Looks at the messages of a chat only if any of them is behind the mark, which few chats have."""
+    """Looks at the messages of a chat only if any of them is behind the mark, which few chats have: a scalar, for which
+    PostgreSQL never reads the messages of all chats first.
+    """
     chats = table_of(Chat)
     chat: Any = chats.c
     mark, message = table_of(ChatReadCursor).alias().c, table_of(Message).alias().c
     own = (mark.workspace_id == chat.workspace_id, mark.chat_id == chat.id, mark.user_id == scope.user_id)
-    since = func.coalesce(select(mark.last_read_seq).where(*own).correlate(chats).scalar_subquery(), constant(0))
+    read = select(mark.last_read_seq).where(*own).correlate(chats).scalar_subquery()
+    since = select(func.coalesce(read, constant(0))).correlate(chats).scalar_subquery()
     by_another = or_(message.role != constant(MessageRole.user), message.author_user_id != scope.user_id)
     of_chat = (message.workspace_id == chat.workspace_id, message.chat_id == chat.id)
-    behind = select(ONE).where(*of_chat, message.seq > since, by_another).correlate(chats)
-    return and_(chat.last_message_seq > since, behind.exists())
+    behind = select(ONE).where(*of_chat, message.seq > since, by_another).correlate(chats).limit(ONE).scalar_subquery()
+    return and_(chat.last_message_seq > since, func.coalesce(behind, constant(0)) == ONE)
 
 
 @query("chats.find", Action.READ, surfaces=GRAPHQL_ONLY, tickets=False)
@@ -87,7 +90,9 @@ def find_chats(scope: QueryScope, data: FindChats) -> Page[Chat]:
 
 
 def _oldest(scope: QueryScope) -> Any:
-    """When the last of the chats changed that are looked at."""
+    """When the last of the chats changed that are looked at. A scalar as a whole: no index is read from a COALESCE on,
+    because PostgreSQL does not know it as safe to compare before a policy.
+    """
     chats = scope.table(Chat)
     changed = select(chats.c.updated_at).order_by(chats.c.updated_at.desc()).offset(constant(LOOKED_AT - 1)).limit(ONE)
-    return func.coalesce(scope.scalar(changed), EVER)
+    return select(func.coalesce(scope.scalar(changed), EVER)).scalar_subquery()
