@@ -25,7 +25,7 @@ from tests.process.wire import counted
 from tests.world import World, world_on
 
 SECONDS = 2.5  # of the processor
-ROOM, WITH_GRAPHQL = 108.0, 132.0  # MB
+ROOM, WITH_GRAPHQL = 112.0, 136.0  # MB
 IDLE_API = 118.0  # MB of a process of the role `api` that answers
 
 MIGRATED = """
