@@ -239,7 +239,8 @@ def task_stats(store: Store, row: Row) -> Single:
 def projects(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     wanted = arguments.get("status")
     rows = [r for r in tenants(store, asker, "Project") if wanted is None or r["status"] in wanted]
-    return Listing("Project", ordered(rows, by(arguments.get("sort") or "name", "id")))
+    order = by(arguments.get("sort") or "name", "id")
+    return Listing("Project", ordered(rows, order), order)
 
 
 def project(store: Store, asker: Asker, arguments: Arguments) -> Single:

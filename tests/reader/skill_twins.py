@@ -26,7 +26,7 @@ def skills(store: Store, asker: Asker, arguments: Arguments) -> Listing:
         rows = [r for r in rows if any(t["enabled"] and t["agent_id"] == agent for t in assigned(store, asker, r))]
     elif arguments.get("installed"):
         rows = [r for r in rows if any(t["enabled"] for t in assigned(store, asker, r))]
-    return Listing("Skill", ordered(rows, IN_ORDER))
+    return Listing("Skill", ordered(rows, IN_ORDER), IN_ORDER)
 
 
 def found(text: str | None, search: str) -> bool:

@@ -146,12 +146,13 @@ def agent_logs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
 
 
 def members(store: Store, asker: Asker, _: Arguments) -> Listing:
-    return Listing("Membership", ordered(tenants(store, asker, "Membership"), by("created_at", "id")))
+    order = by("created_at", "id")
+    return Listing("Membership", ordered(tenants(store, asker, "Membership"), order), order)
 
 
 def invitations(store: Store, asker: Asker, _: Arguments) -> Listing:
     rows = [r for r in tenants(store, asker, "Invitation") if r["accepted_at"] is None]
-    return Listing("Invitation", ordered(rows, NEWEST))
+    return Listing("Invitation", ordered(rows, NEWEST), NEWEST)
 
 
 def workspace(store: Store, asker: Asker, _: Arguments) -> Single:
