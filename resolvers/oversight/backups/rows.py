@@ -76,12 +76,16 @@ class Passage:
         return self.renewed(id)
 
     def renewed(self, text: bytes) -> bytes:
-        """An id keeps its prefix and its length; of another text, all hexadecimal digits at its end are new."""
+        """An id keeps its prefix and its length; of another text, the hexadecimal digits at its end are new, or all of
+        it where a few digits would leave too little choice.
+        """
         if _OF_A_ROW.fullmatch(text):  # its prefix is a digit, too
             return self.fresh(text)
         made = hmac.digest(self._seed, text, hashlib.sha256).hex().encode()
         digits = _DIGITS.search(text)
-        return made[:24] if digits is None else text[: digits.start()] + made[: len(digits[0])]
+        if digits is None or len(digits[0]) < LEAST:
+            return made[:24]
+        return text[: digits.start()] + made[: len(digits[0])]
 
     def named(self, value: bytes) -> bytes:
         """A field that may be an id."""

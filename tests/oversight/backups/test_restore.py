@@ -21,7 +21,7 @@ from resolvers.instance.bundles.reading import Bundle
 from resolvers.instance.running import instance
 from resolvers.oversight.backups import places
 from resolvers.oversight.backups.arriving import ArrivingPayload
-from resolvers.oversight.backups.rows import ID
+from resolvers.oversight.backups.rows import ID, Passage
 from resolvers.oversight.backups.tables import ENDED, NOT_COPIED, carried, columns_of, order
 from tests.generation.estate import Estate, estate  # noqa: F401
 from tests.oversight.backups.small import small_bundle
@@ -135,6 +135,13 @@ async def test_beside_itself_every_row_has_a_new_id_and_every_reference_follows(
     again = await restore(home, path, as_workspace="copy-one")
     assert again.status_code == 409
     assert len(await home.database.fetch("SELECT id FROM workspaces WHERE slug = 'copy-one'")) == 1
+
+
+def test_a_trace_that_ends_with_few_digits_is_new_as_a_whole() -> None:
+    """Of `mission-paused` two letters are hexadecimal digits: a copy in 256 had the trace of another one."""
+    passage = Passage("c0", "c1", copies=True, caller="", role=Role.OWNER, owners=frozenset(), now=b"")
+    assert re.fullmatch(rb"[0-9a-f]{24}", passage.renewed(b"mission-paused"))
+    assert re.fullmatch(rb"mission-[0-9a-f]{25}", passage.renewed(b"mission-c" + b"0" * 24))
 
 
 async def test_a_copy_asks_people_again_and_gives_no_higher_role(home: World) -> None:
