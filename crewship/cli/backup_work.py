@@ -234,7 +234,7 @@ def newest(settings: Settings) -> str:
     for entry in listed(settings, None, None):
         if entry["scope"] == BackupScope.instance:
             return str(entry["path"])
-    raise StartError(f"there is no bundle of the instance in {settings.data_dir / 'backups'}")
+    raise StartError(f"{settings.data_dir / 'backups'} has no bundle of the instance")
 
 
 def note_rehearsal(settings: Settings, told: dict[str, Any]) -> None:

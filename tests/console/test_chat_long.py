@@ -163,7 +163,7 @@ async def test_words_are_found_in_all_of_a_chat(place: World, page: Page, axe: s
 
 
 def png(width: int, height: int) -> str:
-    """Its head says this size, whatever it holds."""
+    """Its header declares this size; its content is smaller."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,4 +1,4 @@
-"""Two browsers on one issue: each sees what the other one changes, whatever happens to its connection meanwhile."""
+"""Two browsers on one issue: each shows the changes of the other, also those made while it was disconnected."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -92,7 +92,7 @@ def test_only_what_a_reader_of_the_row_may_lack_is_refusable() -> None:
     assert is_refusable(Workspace, of_owners)
     assert not is_refusable(Workspace, many(Label, "workspace_id"))
     assert not is_refusable(Workspace, None)
-    assert not is_refusable(Workspace, report)  # its readers are those of the row
+    assert not is_refusable(Workspace, report)  # who reads the row may read it
     assert not is_refusable(Deleted, of_owners)  # an answer of a command, which is refused before it writes
     ACCESS[Workspace] = replace(ACCESS[Workspace], gate=Action.OWNER)
     assert not is_refusable(Workspace, of_owners)

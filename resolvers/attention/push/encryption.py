@@ -54,7 +54,7 @@ def point_of(key: Any) -> bytes:
 
 
 def public_of(point: bytes) -> Any:
-    """Raises ValueError if it is no point of the curve."""
+    """Raises ValueError for a point that is not on the curve."""
     ec = _curves()
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
 
