@@ -90,11 +90,11 @@ def list_bundles(
     folder: Annotated[str | None, typer.Option("--from", metavar="FOLDER", help="Folder or s3://… to read.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List bundles, the newest first."""
-    from crewship.cli import backup_work
+    """List bundles, the newest first. Damaged ones are among them, with the reason."""
+    from crewship.cli import backup_files, backup_work
 
     with _faults():
-        found = backup_work.listed(_settings(), folder, workspace)
+        found = backup_files.listed(_settings(), folder, workspace)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -104,9 +104,9 @@ def list_bundles(
 @app.command()
 def inspect(bundle: BundleName, as_json: AsJson = False) -> None:
     """Show the manifest of a bundle. Requires no passphrase."""
-    from crewship.cli import backup_work
+    from crewship.cli import backup_files, backup_work
 
-    with _faults(), backup_work.opened(_settings(), bundle) as found:
+    with _faults(), backup_files.opened(_settings(), bundle) as found:
         if as_json:
             print(json.dumps(found.manifest, indent=2))
         else:
@@ -125,11 +125,11 @@ def verify(
 
     Requires no passphrase, unless --open is given.
     """
-    from crewship.cli import backup_work
+    from crewship.cli import backup_files, backup_work
 
     with _faults():
         settings = _settings()
-        with backup_work.opened(settings, bundle) as found:
+        with backup_files.opened(settings, bundle) as found:
             fault = found.fault()
             if deep and not fault:
                 fault = backup_work.deep_fault(
@@ -170,11 +170,11 @@ def restore(
     A bundle of the instance is restored into an empty data directory and database, while no server runs. A bundle of a
     workspace is restored into a server's database, whether the server runs or not.
     """
-    from crewship.cli import backup_work
+    from crewship.cli import backup_files, backup_work
 
     with _faults():
         settings = _settings()
-        with backup_work.opened(settings, bundle) as found:
+        with backup_files.opened(settings, bundle) as found:
             key = backup_work.identity(settings, found, passphrase_file, identity_file)
             given: dict[str, Any] = {"as_workspace": as_workspace, "replace": replace, "dry_run": dry_run}
             with backup_work.progress("Restoring", "The bundle was read", as_json):
@@ -197,28 +197,34 @@ def rotate(
 ) -> None:
     """Delete old bundles by number and by age, of the instance and of each workspace apart.
 
-    A bundle goes if it is beyond the newest --keep-last, or older than --keep-days.
+    A bundle goes if it is beyond the newest --keep-last, or older than --keep-days. A damaged bundle takes no place
+    among the newest, and bundles that are not whole do not replace an older one that is.
     """
-    from crewship.cli import backup_work
+    from crewship.cli import backup_files, backup_work
 
     if not keep_last and not keep_days:
         raise typer.BadParameter("--keep-last or --keep-days must be above 0")
     with _faults():
         limits = (keep_last, keep_days)
-        deleted = backup_work.rotated(_settings(), folder, workspace, scope, limits, dry_run=dry_run)
+        deleted, damaged = backup_files.rotated(_settings(), folder, workspace, scope, limits, dry_run=dry_run)
     if as_json:
-        print(json.dumps({"deleted": deleted, "dryRun": dry_run}, indent=2))
+        told = {"deleted": deleted, "dryRun": dry_run, "damaged": [entry["path"] for entry in damaged]}
+        print(json.dumps(told, indent=2))
         return
     for path in deleted:
         print(f"{'would be deleted' if dry_run else 'deleted'}: {path}")
     if not deleted:
         print("No bundle is that old.")
+    backup_work.print_damaged(damaged)
 
 
 @app.command()
 def rehearse(
     bundle: Annotated[
         str | None, typer.Argument(metavar="BUNDLE", help="A bundle of the instance; without it, the newest.")
+    ] = None,
+    folder: Annotated[
+        str | None, typer.Option("--from", metavar="FOLDER", help="Folder or s3://… of the newest bundle.")
     ] = None,
     within: Annotated[
         Path | None, typer.Option("--in", metavar="FOLDER", help="Folder with space for a copy of the instance.")
@@ -230,25 +236,25 @@ def rehearse(
     """Restore a bundle of the instance into a server of its own, check it, and remove it again.
 
     Counts all rows, opens secrets, and checks the audit log. The metrics of the server show the result. Exit code 1 if
-    the bundle could not be restored.
+    the bundle could not be restored, or the newest one is damaged.
     """
     from crewship.cli import backup_work
 
+    if bundle is not None and folder is not None:
+        raise typer.BadParameter("name BUNDLE or --from")
     with _faults():
-        from crewship.cli.rehearsing import rehearse as try_it
+        from crewship.cli.rehearsing import rehearsed
 
         settings = _settings()
-        with backup_work.opened(settings, bundle or backup_work.newest(settings)) as found:
-            key = partial(backup_work.identity, settings, found, passphrase_file, identity_file)
-            with backup_work.progress("Rehearsing a restore", "The rehearsal is over", as_json):
-                done = try_it(settings, found, key, within)
-            told = {"path": bundle or str(found.path), "createdAt": found.manifest["created_at"], **done.as_dict()}
+        key = partial(backup_work.identity, settings, passphrase_file=passphrase_file, path=identity_file)
+        with backup_work.progress("Rehearsing a restore", "The rehearsal is over", as_json):
+            told = rehearsed(settings, bundle, folder, key, within)
         backup_work.note_rehearsal(settings, told)
     if as_json:
         print(json.dumps(told, indent=2))
     else:
         print(backup_work.told_rehearsal(told))
-    if not done.ok:
+    if not told["ok"]:
         raise typer.Exit(1)
 
 

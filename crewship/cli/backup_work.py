@@ -7,13 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
 import orjson
 
+from crewship.cli.backup_files import described, listed
 from crewship.cli.terminal import printable
 from crewship.process import buckets, bundles, instance_bundles
 from crewship.process.database import Access, StartError, existing_database
@@ -24,13 +24,11 @@ from resolvers.instance.bundles.faults import BundleError
 from resolvers.instance.bundles.reading import Bundle
 from resolvers.instance.settings import Settings
 from resolvers.oversight.backups.arriving import identity_for
-from resolvers.oversight.backups.outputs import BackupManifest, BackupScope, shown
-from resolvers.oversight.backups.places import SUFFIX, workspace_of
+from resolvers.oversight.backups.outputs import BackupScope
 from resolvers.oversight.backups.restoring import RestoreBackup
 
 LEAST: Final = 8  # characters of a passphrase
 VARIABLE: Final = "CREWSHIP_BACKUP_PASSPHRASE"
-DEEPEST: Final = 3  # folders in which bundles are looked for
 
 
 # -- secrets ----------------------------------------------------------------------------------------------------------
@@ -93,13 +91,15 @@ async def create(
     if workspace is None:
         began = time.monotonic()
         whole = await instance_bundles.create(settings, access, seal, folder)
-        told = _sent(_described(whole.path, whole.size, whole.manifest), to)
+        told = _sent(described(whole.path, whole.size, whole.manifest), to)
         kept = {"created_at": told["createdAt"], "size_bytes": whole.size}
+        if not buckets.is_bucket(to):
+            kept["damaged"] = sum(entry["error"] is not None for entry in listed(settings, to, None))
         await _note(access, records.MADE, kept | {"seconds": round(time.monotonic() - began, 1)})
         return told
     made = await bundles.create(settings, access, workspace, level, seal, folder)
     with Bundle(Path(made.path)) as bundle:
-        return _sent(_described(bundle.path, bundle.size, bundle.manifest), to)
+        return _sent(described(bundle.path, bundle.size, bundle.manifest), to)
 
 
 def _here(to: str | None) -> Path | None:
@@ -117,124 +117,6 @@ def _sent(told: dict[str, Any], to: str | None) -> dict[str, Any]:
         raise StartError(f"{error}; the bundle is in {path}") from None
     path.unlink()
     return told | {"path": address}
-
-
-def _described(path: Path | str, size: int, manifest: dict[str, Any]) -> dict[str, Any]:
-    of = workspace_of(manifest)
-    return {
-        "path": str(path),
-        "scope": manifest.get("scope"),
-        "workspace": of.get("slug"),
-        "createdAt": manifest.get("created_at"),
-        "sizeBytes": size,
-        "encrypted": bool(manifest["encryption"].get("enabled")),
-        "files": manifest["contents"].get("files"),
-        "rows": sum((manifest["contents"].get("rows") or {}).values()),
-        "sha256": str(manifest["checksums"].get("payload_sha256", "")).removeprefix("sha256:"),
-    }
-
-
-@contextlib.contextmanager
-def opened(settings: Settings, named: str) -> Iterator[Bundle]:
-    """A bundle by its path, or by its name in the directory of backups. Raises StartError, BundleError."""
-    if buckets.is_bucket(named):
-        with buckets.fetched(named) as copy, opened(settings, str(copy)) as bundle:
-            yield bundle
-        return
-    path = Path(named)
-    if not path.exists() and os.sep not in named:
-        path = next((found for found in _paths(settings.data_dir / "backups") if found.name == named), path)
-    try:
-        bundle = Bundle(path.absolute())
-    except OSError as error:
-        raise StartError(f"{path} cannot be opened ({error.strerror})") from None
-    with bundle:
-        try:
-            shown(BackupManifest, bundle.manifest)
-        except ValueError:
-            raise StartError(f"{path}: the manifest of the bundle is not valid") from None
-        yield bundle
-
-
-def _paths(folder: Path, depth: int = DEEPEST) -> Iterator[Path]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False) and depth > 1:
-            yield from _paths(Path(entry.path), depth - 1)
-        elif entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
-            yield Path(entry.path)
-
-
-def listed(settings: Settings, folder: str | None, workspace: str | None) -> list[dict[str, Any]]:
-    """The newest first. What is no bundle is passed over."""
-    found = []
-    with _heads(settings, folder) as heads:
-        for named, path, size in heads:
-            try:
-                with Bundle(path) as bundle:
-                    shown(BackupManifest, bundle.manifest)
-                    of = workspace_of(bundle.manifest)
-                    if workspace is None or workspace in (of.get("id"), of.get("slug")):
-                        found.append(_described(named, size or bundle.size, bundle.manifest))
-            except (OSError, BundleError, ValueError):
-                continue
-    return sorted(found, key=lambda entry: (_moment(entry), entry["path"]), reverse=True)
-
-
-@contextlib.contextmanager
-def _heads(settings: Settings, folder: str | None) -> Iterator[Iterator[tuple[str, Path, int]]]:
-    """Names, files that begin as the bundles do, and sizes (0: of the file)."""
-    if folder is not None and buckets.is_bucket(folder):
-        with buckets.heads(folder) as heads:
-            yield ((named, path, size) for named, path, size in heads if named.endswith(SUFFIX))
-        return
-    place = Path(os.path.abspath(folder or settings.data_dir / "backups"))
-    yield ((str(path), path, 0) for path in _paths(place))
-
-
-def _moment(entry: dict[str, Any]) -> datetime:
-    moment = datetime.fromisoformat(entry["createdAt"])
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def rotated(
-    settings: Settings,
-    folder: str | None,
-    workspace: str | None,
-    scope: str | None,
-    limits: tuple[int, int],
-    *,
-    dry_run: bool,
-) -> list[str]:
-    """`limits`: a number of bundles, and of days; 0 is no limit."""
-    last, days = limits
-    oldest, gone = datetime.now(UTC) - timedelta(days=days), list[str]()
-    groups = dict[str, list[dict[str, Any]]]()
-    for entry in listed(settings, folder, workspace):
-        if scope is not None and entry["scope"] != scope:
-            continue
-        groups.setdefault(f"{entry['scope']} {entry['workspace'] or ''}", []).append(entry)
-    for group in groups.values():
-        for place, entry in enumerate(group):
-            if (last and place >= last) or (days and _moment(entry) < oldest):
-                gone.append(entry["path"])
-    for path in [] if dry_run else gone:
-        if buckets.is_bucket(path):
-            buckets.delete(path)
-        else:
-            Path(path).unlink(missing_ok=True)
-    return gone
-
-
-def newest(settings: Settings) -> str:
-    """The path of the newest bundle of the instance. Raises StartError."""
-    for entry in listed(settings, None, None):
-        if entry["scope"] == BackupScope.instance:
-            return str(entry["path"])
-    raise StartError(f"{settings.data_dir / 'backups'} has no bundle of the instance")
 
 
 def note_rehearsal(settings: Settings, told: dict[str, Any]) -> None:
@@ -322,9 +204,9 @@ def print_list(found: Sequence[dict[str, Any]]) -> None:
     rows = [
         [
             entry["createdAt"][:19].replace("T", " "),
-            entry["workspace"] or entry["scope"],
+            entry["workspace"] or entry["scope"] or "unknown",
             size_of(entry["sizeBytes"]),
-            "sealed" if entry["encrypted"] else "in clear",
+            "damaged" if entry["error"] else "sealed" if entry["encrypted"] else "in clear",
             entry["path"],
         ]
         for entry in found
@@ -344,11 +226,18 @@ def print_list(found: Sequence[dict[str, Any]]) -> None:
         for row in rows:
             table.add_row(*[printable(cell) for cell in row])
         Console(highlight=False, emoji=False, markup=False).print(table)
+    print_damaged(found)
+
+
+def print_damaged(found: Sequence[dict[str, Any]]) -> None:
+    for entry in found:
+        if entry["error"]:
+            print(printable(f"crewship: {entry['path']} is damaged: {entry['error']}"), file=sys.stderr)
 
 
 def print_manifest(bundle: Bundle) -> None:
     manifest = bundle.manifest
-    contents, told = manifest["contents"], _described(bundle.path, bundle.size, manifest)
+    contents, told = manifest["contents"], described(bundle.path, bundle.size, manifest)
     rows = {name: count for name, count in (contents.get("rows") or {}).items() if count}
     seal = manifest["encryption"]
     opens = ", ".join(seal.get("recipients", [])) or "a passphrase"

@@ -5,10 +5,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from crewship.cli.audit import verified
+from crewship.cli.backup_files import made_at, newest, opened
 from crewship.cli.reseal import opened_vault, places
 from crewship.process import instance_bundles
 from crewship.process.database import Access, StartError, existing_database
@@ -55,15 +57,45 @@ class Rehearsed:
         return {NAMES.get(name, name): value for name, value in asdict(self).items()}
 
 
+def rehearsed(
+    settings: Settings,
+    name: str | None,
+    folder: str | None,
+    identity: Callable[[Bundle], str | None],
+    within: Path | None,
+) -> dict[str, Any]:
+    """Rehearses a bundle, or the newest file of the folder; the result says if it is damaged. Raises StartError, also
+    for a bundle of a workspace.
+    """
+    if name is None:
+        chosen = newest(settings, folder)
+        path, at = str(chosen["path"]), str(chosen["createdAt"])
+    else:
+        path, at = name, ""
+    try:
+        with opened(settings, path) as bundle:
+            at = bundle.manifest["created_at"]
+            if bundle.manifest["scope"] != BackupScope.instance:
+                raise OfAWorkspace(ONLY_INSTANCES)
+            done = rehearse(settings, bundle, partial(identity, bundle), within)
+    except (BundleError, StartError) as error:
+        if isinstance(error, OfAWorkspace) or (isinstance(error, StartError) and name is not None):
+            raise
+        done = Rehearsed(error=str(error))
+    return {"path": path, "createdAt": at or made_at(path), **done.as_dict()}
+
+
+class OfAWorkspace(StartError):
+    """The bundle is none of an instance."""
+
+
 def rehearse(settings: Settings, bundle: Bundle, identity: Callable[[], str | None], within: Path | None) -> Rehearsed:
-    """Raises StartError for a bundle of a workspace; what is wrong with a bundle is in the result."""
-    if bundle.manifest["scope"] != BackupScope.instance:
-        raise StartError(ONLY_INSTANCES)
+    """What is wrong with a bundle is in the result."""
     done, began = Rehearsed(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="crewship-rehearsal-", dir=within) as place:
         try:
             _try(_scratch(settings, Path(place)), bundle, identity() or "", done)
-        except (BundleError, StartError, KeysError, PostgresError) as error:
+        except (BundleError, StartError, KeysError, PostgresError, OSError) as error:
             done.error = str(error)
     done.seconds = round(time.monotonic() - began, 1)
     done.ok = not (done.error or done.differing or done.unopenable or done.audit_faults)

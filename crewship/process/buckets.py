@@ -17,7 +17,8 @@ from crewship.process.database import StartError
 SCHEME: Final = "s3://"
 NOT_INSTALLED: Final = "bundles in S3 need the package obstore: pip install 'crewship[s3]'"
 PART: Final = 8 << 20  # bytes of one request
-HEAD: Final = 512 << 10  # bytes in which a manifest is found
+HEAD: Final = 1 << 20  # bytes in which a manifest is found
+END: Final = 48  # bytes that show the end of a bundle
 RETRIES: Final[Any] = {"max_retries": 4, "retry_timeout": timedelta(minutes=2)}
 
 
@@ -92,16 +93,20 @@ def fetched(address: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def heads(folder: str) -> Iterator[Iterator[tuple[str, Path, int]]]:
-    """The addresses and sizes of the files of a folder, each with a file of its beginning."""
+def heads(folder: str, suffix: str) -> Iterator[Iterator[tuple[str, Path, int, float]]]:
+    """Addresses, sizes and times of the bundles of a folder, each with a file of its beginning and its end."""
     store = _store(folder.rstrip("/"))
     import obstore
 
-    def each() -> Iterator[tuple[str, Path, int]]:
+    def each() -> Iterator[tuple[str, Path, int, float]]:
         with _explained(folder):
-            for found in [meta for batch in obstore.list(store) for meta in batch]:
-                path.write_bytes(bytes(obstore.get_range(store, found["path"], start=0, end=min(HEAD, found["size"]))))
-                yield f"{folder.rstrip('/')}/{found['path']}", path, found["size"]
+            for found in [meta for batch in obstore.list(store) for meta in batch if meta["path"].endswith(suffix)]:
+                size = found["size"]
+                spans = [(0, min(HEAD, size)), (max(HEAD, size - END), size)]
+                with contextlib.suppress(FileNotFoundError):  # it was deleted meanwhile
+                    parts = [bytes(obstore.get_range(store, found["path"], start=a, end=z)) for a, z in spans if a < z]
+                    path.write_bytes(b"".join(parts))
+                    yield f"{folder.rstrip('/')}/{found['path']}", path, size, found["last_modified"].timestamp()
 
     with tempfile.TemporaryDirectory(prefix="crewship-bundle-") as scratch:
         path = Path(scratch) / "head"

@@ -26,6 +26,7 @@ _CONTENTS = dict.fromkeys(
 )
 ADDED_KEYS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("backups.inspect", "backups.verify"), _CONTENTS),
+    "backups.list": {"error": "why a damaged bundle cannot be restored"},
     "approvals.list": _SPELLING,
     "approvals.get": _SPELLING,
     "audit.list": _ACTOR,

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crewship.cli.main import app
+from resolvers.instance.bundles.reading import NOT_WHOLE
 from tests.oversight.backups.small import small_bundle
 from tests.process.commands import PATIENCE, environment, migrated, run, serving, until
 from tests.process.ships import PASSPHRASE, Ship, ask
@@ -46,6 +47,37 @@ def test_bundles_are_listed_inspected_verified_and_rotated_without_a_database(tm
     assert not path.exists()
     missing = called("inspect", str(path))
     assert (missing.exit_code, missing.stderr.startswith("crewship: ")) == (1, True)
+
+
+def test_a_damaged_bundle_is_listed_and_is_the_one_to_rehearse(tmp_path: Path) -> None:
+    def called(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["backup", *arguments], env={"CREWSHIP_DATA_DIR": str(tmp_path)})
+
+    folder = tmp_path / "backups" / "instance"
+    folder.mkdir(parents=True)
+    small, _ = small_bundle(folder, scope="instance", contents={"rows": {"labels": 1}})
+    whole = small.rename(folder / "crewship-instance-20260101T000000Z.tar.zst")
+    damaged = folder / "crewship-instance-20260102T000000Z.tar.zst"
+    damaged.write_bytes(whole.read_bytes()[:200])
+    found = json.loads(called("list", "--json").stdout)
+    assert [(entry["path"], entry["scope"], entry["createdAt"]) for entry in found] == [
+        (str(damaged), "instance", "2026-01-02T00:00:00Z"),
+        (str(whole), "instance", "2026-01-01T00:00:00Z"),
+    ]
+    assert (found[0]["error"], found[0]["encrypted"], found[1]["error"]) == (NOT_WHOLE, None, None)
+    shown = called("list")
+    assert "\tdamaged\t" in shown.stdout
+    assert shown.stderr == f"crewship: {damaged} is damaged: {NOT_WHOLE}\n"
+    tried = called("rehearse", "--json")
+    assert (tried.exit_code, tried.stderr) == (1, "")
+    told = json.loads(tried.stdout)
+    assert (told["ok"], told["path"], told["createdAt"]) == (False, str(damaged), "2026-01-02T00:00:00Z")
+    assert told["error"] == NOT_WHOLE
+    for limits in (("--keep-last", "1"), ("--keep-days", "1"), ("--keep-last", "1", "--keep-days", "1")):
+        kept = called("rotate", *limits, "--dry-run", "--json")
+        assert str(whole) not in json.loads(kept.stdout)["deleted"], limits
+    nowhere = called("list", "--from", str(tmp_path / "nowhere"))
+    assert (nowhere.exit_code, "cannot be read" in nowhere.stderr) == (1, True)
 
 
 @pytest.mark.slow
@@ -128,6 +160,17 @@ def test_a_rehearsal_restores_elsewhere_and_tells_the_metrics(ship: Ship) -> Non
     failed = run("backup", "rehearse", str(changed), *given, env=ship.env)
     assert failed.returncode == 1
     assert "The bundle was changed or cut" in failed.stdout + failed.stderr
+    damaged = ship.data_dir / "backups" / "instance" / "crewship-instance-20990101T000000Z.tar.zst"
+    damaged.write_bytes(content[:-100])
+    assert run("backup", "rehearse", *given, env=ship.env).returncode == 1
+    made = ship.backup("create", "--passphrase-file", str(ship.passphrase))
+    with serving(env=ship.env) as served:
+        metrics = ask(served.port, "GET", "/metrics").decode()
+        assert served.end() == 0
+    assert "crewship_backup_rehearsal_success 0.0" in metrics
+    assert "crewship_backup_damaged 1.0" in metrics
+    damaged.unlink()
+    Path(made["path"]).unlink()
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from crewship.cli.main import app
 from crewship.process import buckets
 from crewship.process.database import StartError
+from resolvers.instance.bundles.reading import NO_BUNDLE, NOT_WHOLE
 from tests.oversight.backups.small import small_bundle
 
 ADDRESS = "s3://vault/ship"
@@ -140,3 +141,19 @@ def test_a_bucket_that_fails_or_lies_is_noticed(tmp_path: Path, bucket: type[Buc
     bucket.fault = "stops"
     stopped = called("verify", address)
     assert (stopped.exit_code, stopped.stderr.startswith(f"crewship: {address} ")) == (1, True), stopped.output
+
+
+def test_a_damaged_bundle_of_a_bucket_is_listed(tmp_path: Path, bucket: type[Bucket]) -> None:
+    path, _ = small_bundle(tmp_path, scope="instance", contents={})
+    names = [f"crewship-instance-2026010{day}T000000Z.tar.zst" for day in range(1, 4)]
+    whole = path.read_bytes()
+    for name, content in zip(names, (whole, whole[:-1], b""), strict=True):
+        bucket.stored[f"/vault/ship/{name}"] = content
+    bucket.stored["/vault/ship/blobs/0"] = b""
+    found = json.loads(called("list", "--from", ADDRESS, "--json").stdout)
+    told = {entry["path"].rpartition("/")[2]: entry["error"] for entry in found}
+    assert told == {names[0]: None, names[1]: NOT_WHOLE, names[2]: NO_BUNDLE}
+    tried = called("rehearse", "--from", ADDRESS, "--json")
+    assert (tried.exit_code, json.loads(tried.stdout)["path"]) == (1, f"{ADDRESS}/{names[2]}")
+    assert called("rotate", "--from", ADDRESS, "--keep-days", "1").exit_code == 0
+    assert f"/vault/ship/{names[0]}" in bucket.stored

@@ -82,6 +82,14 @@ class Bundle:
         if f"sha256:{digest.hexdigest()}" != _told(self.manifest, "checksums", "payload_sha256"):
             raise BundleError(BundleFault.invalid_checksum, NOT_WHOLE)
 
+    def has_end(self) -> bool:
+        """Returns false for a bundle that was cut. Reads its last bytes alone: `check` compares all."""
+        mark = writing.trailer(bytes(32))[:-32]
+        if self.size < writing.TRAILER:
+            return False
+        self._file.seek(-writing.TRAILER, os.SEEK_END)
+        return self._file.read(len(mark)) == mark
+
     def key(self) -> bytes | None:
         """The entry of a bundle with a passphrase."""
         with self._at_payload() as (_, key):

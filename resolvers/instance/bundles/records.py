@@ -19,6 +19,8 @@ def show(found: Mapping[str, str], registry: CollectorRegistry) -> None:
         _gauge("last_success_timestamp_seconds", "Time of the newest backup of the instance", registry, at)
         _gauge("size_bytes", "Size of the newest backup of the instance", registry, made["size_bytes"])
         _gauge("duration_seconds", "Duration of the newest backup of the instance", registry, made["seconds"])
+        if "damaged" in made:
+            _gauge("damaged", "Damaged bundles beside the newest backup, when it was made", registry, made["damaged"])
     if (tried := _read(found.get(REHEARSED))) is not None:
         at = datetime.fromisoformat(tried["created_at"]).timestamp()
         _gauge("rehearsed_timestamp_seconds", "Time of the backup that was rehearsed last", registry, at)

@@ -3,7 +3,8 @@
 import asyncio
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from io import FileIO
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -13,6 +14,7 @@ from sqlmodel import col
 
 from models import bounds
 from models.oversight.backups import BackupLock
+from resolvers.instance.bundles.rotation import named, outdated
 from resolvers.instance.store import Opened
 from resolvers.kernel import REST_ONLY, Action, Code, Context, Input, NoInput, Refusal, Success, command, procedure
 from resolvers.oversight.backups.outputs import (
@@ -20,11 +22,12 @@ from resolvers.oversight.backups.outputs import (
     BackupList,
     BackupLockStatus,
     BackupManifest,
+    BackupScope,
     BackupsRotated,
     BackupVerification,
     shown,
 )
-from resolvers.oversight.backups.places import MISSING, allowed, bundles_of, opened
+from resolvers.oversight.backups.places import MISSING, Found, allowed, bundles_of, deletable, is_whole, opened
 
 T = TypeVar("T")
 NEITHER: Final = "keep_last or keep_days must be above 0"
@@ -50,31 +53,30 @@ class RotateBackups(Input):
 async def list_backups(ctx: Context, data: NoInput) -> BackupList:
     """List backups.
 
-    The bundles of the workspace in the server's directory of backups, newest first.
+    The bundles of the workspace in the server's directory of backups, newest first. Damaged ones have an `error`.
     """
     return BackupList(data=await asyncio.to_thread(_entries, ctx.workspace_id or ""))
 
 
 def _entries(workspace_id: str) -> list[BackupEntry]:
-    found = []
-    for path, size, manifest in bundles_of(workspace_id):
-        try:
-            told = shown(BackupManifest, manifest)
-        except ValueError:
-            continue
-        found.append(
-            BackupEntry(
-                path=str(path),
-                file_name=path.name,
-                size_bytes=size,
-                scope=told.scope,
-                scope_level=told.scope_level,
-                encrypted=told.encryption.enabled,
-                created_at=told.created_at,
-                format_version=told.format_version,
-            )
-        )
+    found = [_entry(each) for each in bundles_of(workspace_id)]
     return sorted(found, key=lambda entry: (entry.created_at, entry.path), reverse=True)
+
+
+def _entry(found: Found) -> BackupEntry:
+    file: dict[str, Any] = {"path": str(found.path), "file_name": found.path.name, "size_bytes": found.size}
+    file |= {"created_at": found.at, "error": found.error or None}
+    if found.manifest is None:
+        scope = named(found.path.name, 0).scope or BackupScope.workspace
+        return BackupEntry(**file, scope=BackupScope(scope), encrypted=False)
+    told = shown(BackupManifest, found.manifest)
+    return BackupEntry(
+        **file,
+        scope=told.scope,
+        scope_level=told.scope_level,
+        encrypted=told.encryption.enabled,
+        format_version=told.format_version,
+    )
 
 
 async def _with_bundle(ctx: Context, path: str, read: Callable[[Any, BackupManifest], T]) -> T:
@@ -162,18 +164,18 @@ async def delete_backup(ctx: Context, data: OfBackup) -> Success:
 
 
 def _delete(path: str, workspace_id: str) -> None:
-    with opened(path, workspace_id) as bundle:
-        try:
-            bundle.path.unlink()
-        except OSError:
-            raise Refusal(Code.NOT_FOUND, MISSING) from None
+    try:
+        deletable(path, workspace_id).unlink()
+    except OSError:
+        raise Refusal(Code.NOT_FOUND, MISSING) from None
 
 
 @command("backups.rotate", Action.MANAGE, audit="backup.rotate", late=True)
 async def rotate_backups(ctx: Context, data: RotateBackups) -> BackupsRotated:
     """Delete old backups.
 
-    Deletes bundles of the workspace by number and by age.
+    Deletes bundles of the workspace by number and by age. A damaged bundle takes no place among the newest, and
+    bundles that are not whole do not replace an older one that is.
     """
     if not data.keep_last and not data.keep_days:
         raise Refusal(Code.BAD_REQUEST, NEITHER)
@@ -186,13 +188,16 @@ async def rotate_backups(ctx: Context, data: RotateBackups) -> BackupsRotated:
 
 
 def _rotate(workspace_id: str, data: RotateBackups) -> list[str]:
-    oldest = datetime.now(UTC) - timedelta(days=data.keep_days)
-    gone = [
-        entry.path
-        for place, entry in enumerate(_entries(workspace_id))
-        if (data.keep_last and place >= data.keep_last) or (data.keep_days and entry.created_at < oldest)
-    ]
-    return [path for path in gone if data.dry_run or _is_deleted(Path(path))]
+    found = [_Aged(Path(entry.path), entry.created_at, entry.error is not None) for entry in _entries(workspace_id)]
+    gone = outdated(found, data.keep_last, data.keep_days, lambda each: is_whole(each.path))
+    return [str(each.path) for each in gone if data.dry_run or _is_deleted(each.path)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Aged:
+    path: Path
+    at: datetime
+    damaged: bool
 
 
 def _is_deleted(path: Path) -> bool:

@@ -44,7 +44,9 @@ class BackupCreated(Output):
 
 
 class BackupEntry(Output):
-    """A bundle in the list."""
+    """A bundle in the list. `error` says why it cannot be restored; scope and time of such a one are from the name of
+    the file if its manifest cannot be read, and `encrypted` is false.
+    """
 
     path: str
     file_name: str
@@ -54,6 +56,7 @@ class BackupEntry(Output):
     encrypted: bool
     created_at: datetime
     format_version: Annotated[int | None, Absent()] = None
+    error: Annotated[str | None, Absent()] = None
 
 
 class BackupList(Output):

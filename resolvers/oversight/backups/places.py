@@ -2,18 +2,23 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from resolvers.instance.bundles.faults import BundleError
-from resolvers.instance.bundles.reading import Bundle
+from resolvers.instance.bundles.reading import NOT_WHOLE, Bundle
+from resolvers.instance.bundles.rotation import named
 from resolvers.instance.bundles.writing import PARTIAL
 from resolvers.kernel import Code, Refusal, instance
+from resolvers.oversight.backups.outputs import BackupManifest, shown
 
 SUFFIX: Final = ".tar.zst"
 NOT_ALLOWED: Final = "The path must be one of a bundle of this server"
 REQUIRED: Final = "A path is required"
 MISSING: Final = "Backup not found"
+NO_MANIFEST: Final = "The manifest of the bundle is not valid"
 MOST_LISTED: Final = 10_000
 FORGOTTEN: Final = 3600.0  # seconds after which what is unfinished belongs to a process that died
 
@@ -70,23 +75,78 @@ def workspace_of(manifest: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def bundles_of(workspace_id: str) -> Iterator[tuple[Path, int, dict[str, Any]]]:
-    """The bundles of a workspace: paths, sizes and manifests, in no order. What is no bundle is passed over."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that is named as a bundle. `error` says what is wrong with it; `manifest` is None if it cannot be read.
+    `at`: when it was made.
+    """
+
+    path: Path
+    size: int
+    at: datetime
+    manifest: dict[str, Any] | None
+    error: str
+
+
+def bundles_of(workspace_id: str) -> Iterator[Found]:
+    """The bundles of a workspace, in no order. A damaged one names no workspace: it is of the one in whose folder it
+    is.
+    """
     base = directory()
     for folder in (base, base / workspace_id):
         try:
             listed = list(os.scandir(folder))
-        except OSError:
+        except FileNotFoundError:
             continue
         for entry in listed[:MOST_LISTED]:
             if not entry.name.endswith(SUFFIX) or not entry.is_file(follow_symlinks=False):
                 continue
-            try:
-                with Bundle(Path(entry.path)) as bundle:
-                    if workspace_of(bundle.manifest).get("id") == workspace_id:
-                        yield bundle.path, bundle.size, bundle.manifest
-            except (OSError, BundleError):
-                continue
+            found = read(Path(entry.path))
+            if found.manifest is None:
+                if folder != base:
+                    yield found
+            elif workspace_of(found.manifest).get("id") == workspace_id:
+                yield found
+
+
+def read(path: Path, *, of: str | None = None, changed: float | None = None) -> Found:
+    """Reads the manifest and the end of a bundle. `of` and `changed`: name and time of the file, if it is a copy."""
+    size, changed_here = 0, 0.0
+    try:
+        status = os.stat(path, follow_symlinks=False)
+        size, changed_here = status.st_size, status.st_mtime
+        with Bundle(path) as bundle:
+            at = shown(BackupManifest, bundle.manifest).created_at
+            if not 1970 <= at.year < 9999:
+                raise ValueError("no time of a bundle")
+            error = "" if bundle.has_end() else NOT_WHOLE
+            return Found(path, size, at if at.tzinfo else at.replace(tzinfo=UTC), bundle.manifest, error)
+    except OSError as fault:
+        error = f"The file cannot be read ({fault.strerror})"
+    except BundleError as fault:
+        error = str(fault)
+    except ValueError:
+        error = NO_MANIFEST
+    at = named(of or path.name, changed_here if changed is None else changed).at
+    return Found(path, size, at, None, error)
+
+
+def is_whole(path: Path) -> bool:
+    """Compares every byte with the checksums."""
+    try:
+        with Bundle(path) as bundle:
+            return not bundle.fault()
+    except (OSError, BundleError):
+        return False
+
+
+def deletable(path: str, workspace_id: str) -> Path:
+    """A bundle of this workspace, or a damaged one in its folder; NOT_FOUND for others."""
+    found = allowed(path)
+    if found.parent == directory() / workspace_id and found.is_file() and read(found).manifest is None:
+        return found
+    opened(path, workspace_id).close()
+    return found
 
 
 def clear_unfinished(folder: Path, now: float) -> None:

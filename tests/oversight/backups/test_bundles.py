@@ -14,7 +14,7 @@ from crewship.cli.backup import app
 from models.oversight.backups import BackupLock
 from resolvers.instance.bundles import sealing
 from resolvers.instance.bundles.faults import BundleError
-from resolvers.instance.bundles.reading import Bundle
+from resolvers.instance.bundles.reading import NOT_WHOLE, Bundle
 from resolvers.instance.running import instance
 from resolvers.oversight.backups import places
 from resolvers.oversight.backups.dumping import HEAD, KEYS
@@ -248,6 +248,26 @@ async def test_bundles_are_rotated_by_number_and_age(world: World) -> None:
     assert sorted(done["deleted"]) == sorted(listed[1:])
     again = (await world.rest(world.admin, "POST", f"{BACKUPS}/rotate", {"keep_last": 1, "keep_days": 30})).json()
     assert again == {"deleted": None, "dry_run": False}
+
+
+async def test_a_damaged_bundle_is_listed_and_replaces_no_other(world: World) -> None:
+    whole = Path((await created(world, no_encrypt=True))["path"])
+    newer = f"crewship-workspace-{world.workspace.slug}-{now() + timedelta(days=1):%Y%m%dT%H%M%SZ}"
+    cut, torn = whole.with_name(f"{newer}.tar.zst"), whole.with_name(f"{newer}-2.tar.zst")
+    cut.write_bytes(whole.read_bytes()[:-1])
+    torn.write_bytes(whole.read_bytes()[:100])
+    places.directory().joinpath(torn.name).write_bytes(b"of another workspace, for all that is known")
+    listed = (await world.rest(world.admin, "GET", BACKUPS)).json()["data"]
+    told = {entry["file_name"]: entry.get("error") for entry in listed}
+    assert told == {whole.name: None, cut.name: NOT_WHOLE, torn.name: NOT_WHOLE}
+    assert listed[0]["file_name"] == torn.name
+    assert (await world.rest(world.admin, "POST", f"{BACKUPS}/rotate", {"keep_last": 1})).json()["deleted"] is None
+    assert whole.exists()
+    for each in (cut, torn):
+        assert (await of(world, "", str(each), method="DELETE")).status_code == 204
+        assert not each.exists()
+    assert (await of(world, "", str(places.directory() / torn.name), method="DELETE")).status_code == 404
+    assert (places.directory() / torn.name).exists()
 
 
 async def test_what_a_killed_process_left_is_removed(world: World) -> None:

@@ -1,0 +1,173 @@
+"""The bundles that `crewship backup` finds in a folder or a bucket, damaged ones among them."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from crewship.process import buckets
+from crewship.process.database import StartError
+from crewship.process.instance_bundles import FOLDER
+from resolvers.instance.bundles.faults import BundleError, BundleFault
+from resolvers.instance.bundles.reading import Bundle
+from resolvers.instance.bundles.rotation import named, outdated
+from resolvers.instance.settings import Settings
+from resolvers.oversight.backups import places
+from resolvers.oversight.backups.outputs import BackupManifest, BackupScope, shown
+from resolvers.oversight.backups.places import SUFFIX, workspace_of
+
+DEEPEST: Final = 3  # folders in which bundles are looked for
+
+
+@contextlib.contextmanager
+def opened(settings: Settings, name: str) -> Iterator[Bundle]:
+    """A bundle by its path, or by its name in the directory of backups. Raises StartError, BundleError."""
+    if buckets.is_bucket(name):
+        with buckets.fetched(name) as copy, opened(settings, str(copy)) as bundle:
+            yield bundle
+        return
+    path = Path(name)
+    if not path.exists() and os.sep not in name:
+        path = next((found for found in _paths(settings.data_dir / "backups") if found.name == name), path)
+    try:
+        bundle = Bundle(path.absolute())
+    except OSError as error:
+        raise StartError(f"{path} cannot be opened ({error.strerror})") from None
+    with bundle:
+        try:
+            shown(BackupManifest, bundle.manifest)
+        except ValueError:
+            raise BundleError(BundleFault.invalid_manifest, places.NO_MANIFEST) from None
+        yield bundle
+
+
+def _paths(folder: Path, depth: int = DEEPEST) -> Iterator[Path]:
+    """Raises OSError for a folder that cannot be read."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.is_dir(follow_symlinks=False) and depth > 1:
+            yield from _paths(Path(entry.path), depth - 1)
+        elif entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
+            yield Path(entry.path)
+
+
+def described(path: Path | str, size: int, manifest: dict[str, Any]) -> dict[str, Any]:
+    rows = manifest["contents"].get("rows") or {}
+    return {
+        "path": str(path),
+        "scope": manifest.get("scope"),
+        "workspace": workspace_of(manifest).get("slug"),
+        "createdAt": manifest.get("created_at"),
+        "sizeBytes": size,
+        "encrypted": bool(manifest["encryption"].get("enabled")),
+        "files": manifest["contents"].get("files"),
+        "rows": sum(count for count in rows.values() if isinstance(count, int)),
+        "sha256": str(manifest["checksums"].get("payload_sha256", "")).removeprefix("sha256:"),
+        "error": None,
+    }
+
+
+def _damaged(path: str, size: int) -> dict[str, Any]:
+    """What the name of the file says."""
+    name, above = named(path.rpartition("/")[2], 0), Path(path).parent.name
+    scope = name.scope or (BackupScope.instance.value if above == FOLDER else None)
+    unknown = dict.fromkeys(("encrypted", "files", "rows", "sha256"))
+    return {"path": path, "scope": scope, "workspace": name.slug, "createdAt": "", "sizeBytes": size} | unknown
+
+
+def listed(settings: Settings, folder: str | None, workspace: str | None) -> list[dict[str, Any]]:
+    """The newest first. Damaged ones have an `error`, and are of the workspace that name or folder say."""
+    found = []
+    with _heads(settings, folder) as heads:
+        for path, head, size, changed in heads:
+            file = places.read(head, of=path.rpartition("/")[2], changed=changed)
+            size = size or file.size
+            id: Any = Path(path).parent.name
+            if file.manifest is None:
+                entry = _damaged(path, size)
+            else:
+                entry, id = described(path, size, file.manifest), workspace_of(file.manifest).get("id")
+            entry |= {"createdAt": f"{file.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "error": file.error or None}
+            if workspace is None or workspace in (id, entry["workspace"]):
+                found.append(entry)
+    return sorted(found, key=lambda entry: (entry["createdAt"], entry["path"]), reverse=True)
+
+
+@contextlib.contextmanager
+def _heads(settings: Settings, folder: str | None) -> Iterator[Iterable[tuple[str, Path, int, float | None]]]:
+    """Names, files that begin and end as the bundles do, sizes and times (0 and None: of the file)."""
+    if folder is not None and buckets.is_bucket(folder):
+        with buckets.heads(folder, SUFFIX) as heads:
+            yield heads
+        return
+    place = Path(os.path.abspath(folder or settings.data_dir / "backups"))
+    try:
+        if folder is None and not place.exists():
+            yield iter(())
+        else:
+            yield ((str(path), path, 0, None) for path in _paths(place))
+    except OSError as error:
+        raise StartError(f"{error.filename or place} cannot be read ({error.strerror})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Aged:
+    entry: dict[str, Any]
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromisoformat(self.entry["createdAt"])
+
+    @property
+    def damaged(self) -> bool:
+        return self.entry["error"] is not None
+
+
+def rotated(
+    settings: Settings,
+    folder: str | None,
+    workspace: str | None,
+    scope: str | None,
+    limits: tuple[int, int],
+    *,
+    dry_run: bool,
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Paths that were deleted, and damaged bundles that stay. `limits`: a number of bundles, and of days; 0 is no
+    limit.
+    """
+    gone, groups = list[str](), dict[str, list[_Aged]]()
+    found = [entry for entry in listed(settings, folder, workspace) if scope is None or entry["scope"] == scope]
+    for entry in found:
+        groups.setdefault(f"{entry['scope']} {entry['workspace'] or ''}", []).append(_Aged(entry))
+    for group in groups.values():
+        gone += [each.entry["path"] for each in outdated(group, *limits, _is_whole)]
+    for path in [] if dry_run else gone:
+        if buckets.is_bucket(path):
+            buckets.delete(path)
+        else:
+            Path(path).unlink(missing_ok=True)
+    return gone, [entry for entry in found if entry["error"] is not None and entry["path"] not in gone]
+
+
+def _is_whole(aged: _Aged) -> bool:
+    """One in a bucket is not downloaded: its beginning and its end were read."""
+    path = aged.entry["path"]
+    return buckets.is_bucket(path) or places.is_whole(Path(path))
+
+
+def newest(settings: Settings, folder: str | None) -> dict[str, Any]:
+    """The newest file of the instance, be it damaged. Raises StartError."""
+    for entry in listed(settings, folder, None):
+        if entry["scope"] == BackupScope.instance:
+            return entry
+    raise StartError(f"{folder or settings.data_dir / 'backups'} has no bundle of the instance")
+
+
+def made_at(name: str) -> str:
+    """When a bundle that cannot be read was made, as its file says."""
+    path = Path(name)
+    changed = path.stat().st_mtime if path.exists() else time.time()
+    return named(path.name, changed).at.isoformat()
