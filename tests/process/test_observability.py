@@ -13,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import crewship.process.app  # noqa: F401  the metrics of a process that serves
 import schema.live  # noqa: F401  the metrics of sockets
+from models.migrations.cluster import NOTE
+from resolvers.instance.bundles.records import MADE, REHEARSED
 from runtime.engine import background, liveness  # noqa: F401  the metrics of one that carries out jobs
 from tests.process.commands import ROOT
 from tests.world import World
@@ -48,6 +50,9 @@ def names(exposition: str) -> set[str]:
 async def test_each_metric_that_is_read_exists(world: World) -> None:
     read = {name for expression in expressions() for name in METRIC.findall(expression)}
     assert len(read) > 15
+    at = {"created_at": "2026-12-01T00:00:00Z", "seconds": 1.0}
+    for name, fact in {MADE: at | {"size_bytes": 1, "damaged": 0}, REHEARSED: at | {"ok": True}}.items():
+        await world.database.execute(NOTE, name, json.dumps(fact))
     exposed = names((await world.rest(None, "GET", "/metrics", workspace=None)).text)
     assert read <= exposed, read - exposed
 
