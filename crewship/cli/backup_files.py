@@ -71,7 +71,7 @@ def described(path: Path | str, size: int, manifest: dict[str, Any]) -> dict[str
 
 
 def _damaged(path: str, size: int) -> dict[str, Any]:
-    """What the name of the file says."""
+    """Described by the name of its file."""
     name, above = named(path.rpartition("/")[2], 0), Path(path).parent.name
     scope = name.scope or (BackupScope.instance.value if above == FOLDER else None)
     unknown = dict.fromkeys(("encrypted", "files", "rows", "sha256"))

@@ -90,7 +90,7 @@ class OfAWorkspace(StartError):
 
 
 def rehearse(settings: Settings, bundle: Bundle, identity: Callable[[], str | None], within: Path | None) -> Rehearsed:
-    """What is wrong with a bundle is in the result."""
+    """Faults of the bundle are in the result."""
     done, began = Rehearsed(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="crewship-rehearsal-", dir=within) as place:
         try:

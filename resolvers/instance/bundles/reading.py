@@ -140,7 +140,8 @@ class Bundle:
             raise
         except Exception as error:
             self._file.seek(0)
-            damaged = isinstance(error, zstandard.ZstdError) and self._file.read(len(MAGIC)) == MAGIC
+            cut = isinstance(error, zstandard.ZstdError) or str(error) in ("unexpected end of data", "empty file")
+            damaged = cut and self._file.read(len(MAGIC)) == MAGIC
             raise BundleError(BundleFault.invalid_manifest, NOT_WHOLE if damaged else NO_BUNDLE) from error
         _check_manifest(manifest)
         return manifest  # type: ignore[no-any-return]

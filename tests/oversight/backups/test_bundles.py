@@ -251,6 +251,8 @@ async def test_bundles_are_rotated_by_number_and_age(world: World) -> None:
 
 
 async def test_a_damaged_bundle_is_listed_and_replaces_no_other(world: World) -> None:
+    for earlier in places.folder_of(world.workspace.id).iterdir():
+        earlier.unlink()
     whole = Path((await created(world, no_encrypt=True))["path"])
     newer = f"crewship-workspace-{world.workspace.slug}-{now() + timedelta(days=1):%Y%m%dT%H%M%SZ}"
     cut, torn = whole.with_name(f"{newer}.tar.zst"), whole.with_name(f"{newer}-2.tar.zst")
