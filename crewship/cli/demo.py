@@ -29,7 +29,7 @@ from rich.text import Text
 from crewship.cli.client import Client, Unreachable
 from crewship.cli.profiles import ClientError, Profile
 from crewship.cli.profiles import write as write_profile
-from crewship.process.postgres import write_secret
+from crewship.process.private_files import write_secret
 from crewship.process.progress import Progress
 from crewship.process.serve import serve
 from resolvers.instance.settings import Settings, load_settings

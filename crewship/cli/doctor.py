@@ -123,7 +123,7 @@ def _open_to_others(path: Path) -> str:
 
 
 def _check_stored(settings: Settings) -> list[Check]:
-    if settings.database_url is None and not EmbeddedPostgres(settings.data_dir).cluster.exists():
+    if settings.database_url is None and not EmbeddedPostgres(settings.data_dir).is_made:
         found = f"embedded, not created yet; the first start creates it in {settings.data_dir}"
         return [Check("database", True, found, ELSEWHERE)]
     try:

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from crewship.cli.backup import app as backup_app
 from crewship.cli.explaining import explained, refusals
 from crewship.cli.people import app as people_app
+from crewship.cli.postgres import app as postgres_app
 
 if TYPE_CHECKING:
     from crewship.cli.reseal import Needed
@@ -63,6 +64,7 @@ app.add_typer(audit_app, name="audit")
 keys_app = typer.Typer(no_args_is_help=True, help="The keys of the instance.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(backup_app, name="backup")
+app.add_typer(postgres_app, name="postgres")
 
 WHILE_LOADING = (200_000, 10)
 """For the collector of garbage: what is imported stays, and to walk it again and again is a fifth of a start. A server
@@ -136,8 +138,14 @@ def migrate(
     plan: Annotated[
         bool, typer.Option("--plan", help="Show what would be done, with its SQL, and do nothing.")
     ] = False,
+    no_snapshot: Annotated[
+        bool, typer.Option("--no-snapshot", help="Make no snapshot of the embedded database first.")
+    ] = False,
 ) -> None:
-    """Bring the database to the schema of this release."""
+    """Bring the database to the schema of this release.
+
+    The embedded database is copied first, for `crewship postgres revert`.
+    """
     if plan:
         return _migration_plan()
     with refusals():
@@ -146,7 +154,7 @@ def migrate(
 
         settings = _settings()
         with database(settings) as access:
-            print(f"The database is at revision {asyncio.run(bring(settings, access))}.")
+            print(f"The database is at revision {asyncio.run(bring(settings, access, snapshot=not no_snapshot))}.")
 
 
 def _migration_plan() -> None:

@@ -162,7 +162,7 @@ def write(file: Path, profile: Profile) -> None:
 
 
 def write_secret(file: Path, text: str) -> None:
-    from crewship.process.postgres import write_secret as write_whole
+    from crewship.process.private_files import write_secret as write_whole
 
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
 import asyncpg
 
@@ -21,6 +23,10 @@ POOLED = (
     "another: use PostgreSQL itself, or a pooler in session mode that keeps session settings, in "
     "DATABASE_URL and CREWSHIP_MIGRATION_DATABASE_URL"
 )
+UNUSED_SNAPSHOT: Final = Path("pg") / "snapshots" / "unused"
+"""A file: nothing has worked on the embedded database since its snapshot, so a migration that is tried again needs no
+other one.
+"""
 DATABASE_WAIT = 30.0  # seconds that a database which starts beside us may take
 
 
@@ -59,14 +65,20 @@ def existing_database(settings: Settings) -> Iterator[Access]:
     """The same, for commands that work on what a server keeps: none of them makes a database in a directory that is not
     the one which was meant. Raises StartError.
     """
-    if settings.database_url is None and not EmbeddedPostgres(settings.data_dir).cluster.exists():
+    if settings.database_url is None and not EmbeddedPostgres(settings.data_dir).is_made:
         raise StartError(
             f"there is no database in {settings.data_dir};"
             " set CREWSHIP_DATA_DIR to the data directory of the server, or DATABASE_URL"
         )
     with database(settings) as access:
         asyncio.run(_check_migrated(access))
+        note_use(settings)
         yield access
+
+
+def note_use(settings: Settings) -> None:
+    """Records that a process works on the embedded database: its next migration gets a snapshot of its own."""
+    (settings.data_dir / UNUSED_SNAPSHOT).unlink(missing_ok=True)
 
 
 async def _check_migrated(access: Access) -> None:

@@ -25,7 +25,7 @@ from crewship.process import keys
 from crewship.process.bundles import EVERYTHING, OPERATOR, Seal
 from crewship.process.database import Access, StartError, database, place_of, wait_for_database
 from crewship.process.dumps import Restoring, dumped, restoring
-from crewship.process.postgres import make_private, write_secret
+from crewship.process.private_files import make_private, write_secret
 from models import migrations
 from resolvers.instance.bundles import sealing
 from resolvers.instance.bundles.faults import BundleError, BundleFault

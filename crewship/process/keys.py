@@ -23,7 +23,7 @@ from typing import Any
 import asyncpg
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from crewship.process.postgres import make_private, write_secret
+from crewship.process.private_files import make_private, write_secret
 from resolvers.errors import Refusal
 from resolvers.instance.crypto import LEAST_SECRET, is_strong
 from resolvers.instance.data_keys import KeyStore

@@ -19,17 +19,19 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, Literal
 from urllib.parse import quote, urlencode
 
+from crewship.process import moves
 from crewship.process.postgres_child import STOP_TIMEOUT, PostgresError, User, binaries_for, end, popen, run
+from crewship.process.postgres_sockets import free_port, is_free, listens, socket_in
+from crewship.process.private_files import make_private, write_secret
 from resolvers.instance.settings import MAX_SOCKET_PATH
 
 log = logging.getLogger("crewship.postgres")
@@ -44,6 +46,8 @@ MAJOR = "18"
 SOCKET_NUMBER = 5432  # in the name of a socket in our own directory: no other server can take it
 START_TIMEOUT = 120.0  # crash recovery replays the log before the server is ready
 LOG_LIMIT = 8 << 20
+LOGINS: Final = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
+COPIES: Final = f"local replication {ADMIN} scram-sha-256\nhost replication {ADMIN} 127.0.0.1/32 scram-sha-256\n"
 
 
 class DataDirectoryHeld(PostgresError):
@@ -76,15 +80,21 @@ class Connection:
 
 
 class EmbeddedPostgres:
-    """One cluster under `data_dir`. `durable=False` (tests) trades safety against a crash of the machine for speed."""
+    """One cluster under `data_dir`. `durable=False` (tests) trades safety against a crash of the machine for speed.
+
+    `options`: further settings of the server.
+    """
 
     major = MAJOR
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
-    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+    def __init__(self, data_dir: Path, *, durable: bool = True, options: Mapping[str, str] | None = None) -> None:
         self.data_dir = data_dir.absolute()
+        self.kept = self.data_dir / "pg"
         self.cluster = self.data_dir / "postgres"
         self.durable = durable
+        self.patience = START_TIMEOUT
+        self._options = dict(options or {})
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
@@ -96,6 +106,7 @@ class EmbeddedPostgres:
         """Start the server, making the cluster on first call. Raises DataDirectoryHeld if another process owns it."""
         self._prepare_directories()
         self._acquire()
+        moves.finish(self.kept)
         self._stopping.clear()
         try:
             connection = self._launch(self._place())
@@ -125,7 +136,7 @@ class EmbeddedPostgres:
         """The server that another process runs on this data directory. Raises PostgresError when none answers."""
         made = self._credentials()
         connection = Connection(int(made.pop("port", "0")), self._socket_dir(), made, joined=True)
-        if not _listens(connection):
+        if not listens(connection.sockets, connection.port):
             raise PostgresError(f"no PostgreSQL answers for {self.data_dir}")
         return connection
 
@@ -139,6 +150,23 @@ class EmbeddedPostgres:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @property
+    def is_made(self) -> bool:
+        """Returns true if there is a cluster, or a killed process left one that the next start puts in place."""
+        return self.cluster.exists() or moves.are_left(self.kept)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """No server runs on the cluster while the block does. Raises DataDirectoryHeld, PostgresError."""
+        self._prepare_directories()
+        self._acquire()
+        try:
+            moves.finish(self.kept)
+            self._end_orphans()
+            yield
+        finally:
+            self.stop()
 
     # -- the data directory -------------------------------------------------------------------------------------------
 
@@ -179,7 +207,7 @@ class EmbeddedPostgres:
 
     def _socket_dir(self) -> Path | None:
         directory = self.data_dir / "run" / "pg"
-        return directory if len(os.fsencode(_socket(directory, SOCKET_NUMBER))) <= MAX_SOCKET_PATH else None
+        return directory if len(os.fsencode(socket_in(directory, SOCKET_NUMBER))) <= MAX_SOCKET_PATH else None
 
     def _place(self) -> int | None:
         """The number to listen on; None over TCP, where the last one is tried first and any other one will do."""
@@ -206,9 +234,10 @@ class EmbeddedPostgres:
                 f"{self.data_dir}/postgres.json (the passwords of the database roles) is gone; restore it from a backup"
             ) from None
         self._end_orphans()
+        self._allow_copies()
         last = int(passwords.pop("port", "0"))
         tries = (
-            [place] if place is not None else [last if _free(last) else _free_port(), *(_free_port() for _ in range(4))]
+            [place] if place is not None else [last if is_free(last) else free_port(), *(free_port() for _ in range(4))]
         )
         for port in tries:
             if self._spawn(user, binaries, port):
@@ -231,6 +260,12 @@ class EmbeddedPostgres:
                 "the old version and restore it with this one"
             )
 
+    def _allow_copies(self) -> None:
+        """A cluster of an earlier release knows no logins of pg_basebackup."""
+        path = self.cluster / "pg_hba.conf"
+        if "replication" not in (logins := path.read_text()):
+            path.write_text(logins.rstrip() + "\n" + COPIES)
+
     def _initialise(self, user: User, binaries: Path) -> None:
         """Make the cluster, its roles and the database aside, then move it into place: a start that dies in between
         leaves nothing half made.
@@ -245,7 +280,7 @@ class EmbeddedPostgres:
                 f"root cannot change the owner of {made} on this file system; start as an unprivileged "
                 "user or set DATABASE_URL"
             ) from error
-        passwords = {role: secrets.token_urlsafe(32) for role in (ADMIN, OWNER, APPLICATION)}
+        passwords = new_passwords()
         with self._directories(user, made) as (cluster, _, descriptors):
             # No listener runs before pg_hba.conf is replaced: `trust` is never in force.
             sync = ["--sync-method=fsync"] if self.durable else ["--no-sync"]
@@ -254,16 +289,16 @@ class EmbeddedPostgres:
                 user,
                 descriptors,
             )
-            (made / "pg_hba.conf").write_text("local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n")
-            fast = [] if self.durable else ["-F"]
-            run(
-                [binaries / "postgres", "--single", "-j", *fast, "-D", cluster, "template1"],
-                user,
-                descriptors,
-                stdin=_bootstrap_sql(passwords),
-            )
+            (made / "pg_hba.conf").write_text(LOGINS + COPIES)
+            self._execute(user, binaries, cluster, descriptors, _bootstrap_sql(passwords))
         self._write_credentials(passwords)
         made.rename(self.cluster)
+
+    def _execute(self, user: User, binaries: Path, cluster: str, descriptors: list[int], statements: str) -> None:
+        """Statements of a superuser, while no server runs. Executed in template1."""
+        fast = [] if self.durable else ["-F"]
+        command: list[str | Path] = [binaries / "postgres", "--single", "-j", *fast, "-D", cluster, "template1"]
+        run(command, user, descriptors, stdin=statements)
 
     @contextlib.contextmanager
     def _directories(self, user: User, cluster: Path) -> Iterator[tuple[str, str, list[int]]]:
@@ -297,6 +332,7 @@ class EmbeddedPostgres:
         }
         if not self.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        settings |= self._options
         with self._directories(user, self.cluster) as (cluster, sockets, descriptors), self._open_log() as output:
             options = [
                 part
@@ -308,7 +344,7 @@ class EmbeddedPostgres:
                 [binaries / "postgres", "-D", cluster, "-p", str(port), *options], user, descriptors, output
             )
             self._process = process
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + self.patience
         while not self._ready(process.pid):
             if process.poll() is not None:
                 said = self._log_from(begin)
@@ -319,7 +355,7 @@ class EmbeddedPostgres:
                 )
             if time.monotonic() > deadline:
                 raise PostgresError(
-                    f"PostgreSQL was not ready after {START_TIMEOUT:.0f} s; see {self.data_dir}/logs/postgres.log"
+                    f"PostgreSQL was not ready after {self.patience:.0f} s; see {self.data_dir}/logs/postgres.log"
                 )
             time.sleep(0.005)
         return True
@@ -389,23 +425,8 @@ class EmbeddedPostgres:
             self._stopping.wait(1.0)
 
 
-def make_private(directory: Path) -> None:
-    """Creates a directory for this user alone; an existing one is unchanged. Raises PostgresError."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        fix = f"let uid {os.geteuid()} write there, or set CREWSHIP_DATA_DIR"
-        raise PostgresError(f"the directory {directory} cannot be created ({error.strerror}); {fix}") from error
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Replace a file that only its owner may read, whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as output:
-        output.write(text)
-        output.flush()
-        os.fsync(output.fileno())
-    aside.replace(path)
+def new_passwords() -> dict[str, str]:
+    return {role: secrets.token_urlsafe(32) for role in (ADMIN, OWNER, APPLICATION)}
 
 
 def _bootstrap_sql(passwords: dict[str, str]) -> str:
@@ -433,41 +454,3 @@ def _processes_in(directory: Path) -> list[int]:
             if os.readlink(entry / "cwd") == str(directory.resolve()):
                 found.append(int(entry.name))
     return found
-
-
-def _socket(directory: Path, number: int) -> Path:
-    """The name that PostgreSQL and its clients give a socket."""
-    return directory / f".s.PGSQL.{number}"
-
-
-def _listens(connection: Connection) -> bool:
-    family = socket.AF_INET if connection.sockets is None else socket.AF_UNIX
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(
-                ("127.0.0.1", connection.port)
-                if connection.sockets is None
-                else str(_socket(connection.sockets, connection.port))
-            )
-        except OSError:
-            return False
-    return True
-
-
-def _free(port: int) -> bool:
-    if port == 0:
-        return False
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -22,10 +23,11 @@ from pydantic import SecretStr
 from crewship.perimeter.connections import raise_descriptor_limit
 from crewship.perimeter.protocol import Protocol
 from crewship.process import keys, logs
-from crewship.process.database import Access, StartError, database, wait_for_database
+from crewship.process.database import Access, StartError, database, note_use, wait_for_database
 from crewship.process.memory import limit_arenas
-from crewship.process.postgres import EmbeddedPostgres, make_private, write_secret
+from crewship.process.postgres import EmbeddedPostgres
 from crewship.process.postgres_child import interrupt_when_parent_dies
+from crewship.process.private_files import make_private, write_secret
 from crewship.process.progress import Progress
 from crewship.process.trusted_documents import read_documents
 from models import migrations
@@ -50,9 +52,9 @@ LARGEST_MESSAGE = 1024 * 1024  # bytes of one WebSocket message, as of a request
 GRACE = 10  # seconds that requests and sockets have to end after SIGTERM
 
 
-async def migrate(settings: Settings, access: Access) -> str:
+async def migrate(settings: Settings, access: Access, *, snapshot: bool = False) -> str:
     """Bring the schema to this release's head, and the tables of the durable engine with it, under locks that all
-    processes share; returns the revision.
+    processes share; returns the revision. `snapshot`: the embedded database is copied before its migration.
     """
     from crewship.process import bundled_skills
     from crewship.process.work import prepare as prepare_engine
@@ -64,6 +66,7 @@ async def migrate(settings: Settings, access: Access) -> str:
             application_role=access.role,
             row_level_security=settings.row_level_security,
             audit_days=settings.audit_days,
+            before=partial(_snapshot, settings, access) if snapshot and settings.database_url is None else None,
         )
     except migrations.SchemaError as error:
         raise StartError(str(error)) from None
@@ -72,9 +75,16 @@ async def migrate(settings: Settings, access: Access) -> str:
     return migrations.head()
 
 
+async def _snapshot(settings: Settings, access: Access, revision: str) -> None:
+    from crewship.process import postgres_snapshots
+
+    await postgres_snapshots.take(settings.data_dir, access, revision)
+
+
 async def prepare(settings: Settings, access: Access) -> Settings:
     """Migrate, settle the keys, and return the settings the application starts with, without the owner's address."""
-    await migrate(settings, access)
+    await migrate(settings, access, snapshot=True)
+    note_use(settings)
     await wait_for_database(access.application)
     await _refuse_powers(settings, access.application)
     settings = await keys.settle(settings, access.application)

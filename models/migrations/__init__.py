@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -49,14 +50,20 @@ class UnreleasedSchemaError(SchemaError):
 
 
 async def upgrade(
-    dsn: str, *, application_role: str | None = None, row_level_security: bool = True, audit_days: int | None = None
+    dsn: str,
+    *,
+    application_role: str | None = None,
+    row_level_security: bool = True,
+    audit_days: int | None = None,
+    before: Callable[[str], Awaitable[None]] | None = None,
 ) -> None:
     """Runs the missing migrations, updates functions and triggers to this release, then sets rights, row-level security
     and statistics parameters.
 
     `dsn` is a libpq URI of the tables' owner. `application_role` names an existing role; the owner itself, if one role
     does everything, keeps its rights. `audit_days`: how long audit rows are kept, 0 for ever; without it, the stored
-    value stays. Many processes may call this at once. A failed migration is rolled back alone; earlier ones stay.
+    value stays. `before`: awaited with the revision of a database that is not empty, before a migration changes it.
+    Many processes may call this at once. A failed migration is rolled back alone; earlier ones stay.
     Raises SchemaError, and changes nothing, if the database is at an unknown revision.
     """
     connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
@@ -66,6 +73,8 @@ async def upgrade(
         found, brought = await known_state(connection)
         migrated = found != head()
         if migrated:
+            if before is not None and found is not None:
+                await before(found)
             from models.migrations import revisions
 
             await revisions.upgrade(dsn)

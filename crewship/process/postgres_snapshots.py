@@ -1,0 +1,190 @@
+"""Snapshots of the embedded database: one before each migration, and the way back to it. See docs/operations.md.
+
+`pg/snapshots/<time>` of the data directory has the layout of a data directory: a cluster that pg_basebackup copied, or
+one that was replaced, and `snapshot.json`.
+"""
+
+import asyncio
+import json
+import logging
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from crewship.process import moves
+from crewship.process.database import UNUSED_SNAPSHOT, Access, StartError
+from crewship.process.postgres import ADMIN, Connection, EmbeddedPostgres
+from crewship.process.postgres_child import PostgresError, User
+from crewship.process.postgres_programs import called
+from crewship.process.postgres_recovery import recover, timelines
+from crewship.process.private_files import make_private, write_secret
+from models import migrations
+from models.migrations.cluster import KNOWN
+from resolvers.instance.bundles.files import has_room
+
+log = logging.getLogger("crewship.snapshots")
+
+FOLDER: Final = UNUSED_SNAPSHOT.parent
+NOTE: Final = "snapshot.json"
+UNFINISHED: Final = ".unfinished-"
+ROOM: Final = 64 << 20  # bytes beyond the database: write-ahead log of the time that the copy takes
+SIZE: Final = "SELECT sum(pg_database_size(oid))::bigint FROM pg_database"
+NO_ROOM: Final = (
+    "there is too little space in {} for a snapshot of the database before its migration: {} MB are needed;"
+    " free them, or run `crewship migrate --no-snapshot` after a backup"
+)
+NONE: Final = "there is no snapshot in {}: one is made before each migration of the embedded database"
+DAMAGED: Final = "the snapshot {} is damaged, and nothing was changed ({})"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """`whole`: pg_basebackup made it, and its manifest holds; otherwise it is a cluster that was replaced."""
+
+    path: Path
+    at: str
+    revision: str
+    release: str
+    size: int
+    whole: bool
+
+    @property
+    def cluster(self) -> Path:
+        return EmbeddedPostgres(self.path).cluster
+
+    def note(self) -> None:
+        kept = {name: value for name, value in asdict(self).items() if name != "path"}
+        write_secret(self.path / NOTE, json.dumps(kept, indent=1))
+
+
+def found(data_dir: Path) -> list[Snapshot]:
+    """The snapshots of a data directory, the newest first."""
+    read = []
+    for path in sorted((data_dir / FOLDER).glob("[0-9]*"), reverse=True):
+        try:
+            read.append(Snapshot(path=path, **json.loads((path / NOTE).read_text())))
+        except (OSError, ValueError, TypeError):
+            continue  # what a killed process left of one that it removed
+    return [snapshot for snapshot in read if snapshot.cluster.exists()]
+
+
+async def take(data_dir: Path, access: Access, revision: str) -> None:
+    """Copies the running cluster, and removes earlier snapshots. Raises StartError, PostgresError."""
+    folder = data_dir / FOLDER
+    if (data_dir / UNUSED_SNAPSHOT).exists() and not access.joined and found(data_dir):
+        return
+    connection = EmbeddedPostgres(data_dir).join()
+    size, release = await _described(connection)
+    for directory in (folder.parent, folder):
+        make_private(directory)
+    for left in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left)
+    if not has_room(str(folder), size + ROOM):
+        raise StartError(NO_ROOM.format(folder, (size + ROOM) >> 20))
+    began, earlier = time.monotonic(), list(folder.glob("[0-9]*"))
+    making = folder / f"{UNFINISHED}{_now()}"
+    make_private(making)
+    target = EmbeddedPostgres(making).cluster
+    try:
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        await called(
+            "pg_basebackup", "--pgdata", target, "--checkpoint=fast", "--wal-method=stream", connection=connection
+        )
+        Snapshot(making, datetime.now(UTC).isoformat(timespec="seconds"), revision, release, size, whole=True).note()
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+    made = _free_name(folder)
+    making.rename(made)
+    (data_dir / UNUSED_SNAPSHOT).touch(mode=0o600)
+    for path in earlier:
+        shutil.rmtree(path)
+    taken = time.monotonic() - began
+    log.info("a snapshot of the database before its migration is in %s (%d MB, %.1f s)", made, size >> 20, taken)
+
+
+async def _described(connection: Connection) -> tuple[int, str]:
+    """The size of all databases, and the release that migrated ours last."""
+    admin = await asyncpg.connect(connection.dsn(ADMIN))
+    try:
+        size: int = await admin.fetchval(SIZE)
+        return size, await admin.fetchval(KNOWN, migrations.RELEASE) or ""
+    finally:
+        await admin.close()
+
+
+def revert(data_dir: Path) -> Snapshot | None:
+    """Puts the newest snapshot in the place of the database, and keeps the replaced one as a snapshot. Returns the
+    former; none if it was an earlier call that was interrupted, and is complete now.
+
+    Everything or nothing: while the snapshot is verified and recovered, the database stays as it is. Raises StartError,
+    PostgresError.
+    """
+    server = EmbeddedPostgres(data_dir)
+    if not found(server.data_dir):
+        raise StartError(NONE.format(server.data_dir / FOLDER))
+    interrupted = moves.are_left(server.kept) or _remains(server.data_dir)
+    with server.held():
+        if interrupted:
+            for path in _remains(server.data_dir):
+                shutil.rmtree(path)
+            return None
+        snapshot = found(server.data_dir)[0]
+        if snapshot.whole:
+            _verify(snapshot)
+        owner = User.choose(server.cluster)
+        used = timelines([server.cluster / "pg_wal", *(each.cluster / "pg_wal" for each in found(server.data_dir))])
+        replaced = Snapshot(
+            _free_name(server.data_dir / FOLDER),
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            "",
+            "",
+            sum(path.stat().st_size for path in server.cluster.rglob("*") if path.is_file()),
+            whole=False,
+        )
+        # Recovery writes into the snapshot: its manifest does not hold afterwards.
+        Snapshot(**{**asdict(snapshot), "whole": False}).note()
+        shutil.copyfile(server.data_dir / "postgres.json", snapshot.path / "postgres.json")
+        recover(snapshot.path, owner, used)
+        make_private(replaced.path)
+        replaced.note()
+        moves.move(server.kept, [(server.cluster, replaced.cluster), (snapshot.cluster, server.cluster)])
+        shutil.rmtree(snapshot.path)
+        (server.data_dir / UNUSED_SNAPSHOT).unlink(missing_ok=True)
+    return snapshot
+
+
+def _remains(data_dir: Path) -> list[Path]:
+    """Places of snapshots that were put in the place of the database."""
+    with_cluster = {snapshot.path for snapshot in found(data_dir)}
+    return [path for path in (data_dir / FOLDER).glob("[0-9]*") if path not in with_cluster]
+
+
+def _verify(snapshot: Snapshot) -> None:
+    try:
+        asyncio.run(called("pg_verifybackup", "--exit-on-error", "--quiet", snapshot.cluster))
+    except PostgresError as error:
+        raise StartError(DAMAGED.format(snapshot.path, " ".join(str(error).split()))) from None
+
+
+def discard(data_dir: Path) -> list[Snapshot]:
+    """Deletes the snapshots of a data directory."""
+    gone = found(data_dir)
+    shutil.rmtree(data_dir / FOLDER, ignore_errors=True)
+    return gone
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _free_name(folder: Path) -> Path:
+    name, number = _now(), 1
+    while (path := folder / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return path
