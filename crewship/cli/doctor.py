@@ -146,10 +146,12 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
         ]
         current, head = await migrations.current(access.application), migrations.head()
         at, lacks = f"at {current or 'nothing'}, this release is at {head}", await migrations.lacks(connection)
-        ok = current == head and not lacks
-        if current == head and not ok:
+        if current == head and lacks:
             at += ", with other functions"
-        checks.append(Check("migrations", ok, at, "" if ok else "run crewship migrate"))
+        mend = "run crewship migrate" if lacks else ""
+        if not lacks and current != head and not await migrations.later(connection):
+            mend = "start the release that migrated the database"
+        checks.append(Check("migrations", not mend, at, mend))
         checks.append(await _check_connections(settings, connection))
         if current is not None:
             checks.append(await _check_keys(settings, connection))

@@ -137,7 +137,10 @@ async def _dump(access: Access, payload: Payload) -> tuple[dict[str, Any], str |
         async with conn.transaction(isolation="repeatable_read", readonly=True):
             revision = await migrations.revision(conn)
             if revision != migrations.head():
-                raise StartError("the database is not at the schema of this release: run `crewship migrate` first")
+                raise StartError(
+                    f"the database is at revision {revision}, this release at {migrations.head()}:"
+                    " run `crewship migrate`, or the release that migrated it"
+                )
             snapshot = await conn.fetchval("SELECT pg_export_snapshot()")
             for number, piece in enumerate(dumped(access.owner, snapshot)):
                 payload.add(f"db/{number}", piece)

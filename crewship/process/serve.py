@@ -54,14 +54,15 @@ GRACE = 10  # seconds that requests and sockets have to end after SIGTERM
 
 async def migrate(settings: Settings, access: Access, *, snapshot: bool = False) -> str:
     """Bring the schema to this release's head, and the tables of the durable engine with it, under locks that all
-    processes share; returns the revision. `snapshot`: the embedded database is copied before its migration.
+    processes share; returns the revision. Tables of a later release that serve this one, too, stay as they are.
+    `snapshot`: the embedded database is copied before its migration.
     """
     from crewship.process import bundled_skills
     from crewship.process.work import prepare as prepare_engine
 
     await wait_for_database(access.owner)
     try:
-        await migrations.upgrade(
+        revision = await migrations.upgrade(
             access.owner,
             application_role=access.role,
             row_level_security=settings.row_level_security,
@@ -70,9 +71,12 @@ async def migrate(settings: Settings, access: Access, *, snapshot: bool = False)
         )
     except migrations.SchemaError as error:
         raise StartError(str(error)) from None
+    if revision != migrations.head():
+        log.warning("a later release migrated the database to %s, which serves this one, too", revision)
+        return revision
     await prepare_engine(access.owner, access.application)
     await bundled_skills.bring(access.owner)
-    return migrations.head()
+    return revision
 
 
 async def _snapshot(settings: Settings, access: Access, revision: str) -> None:

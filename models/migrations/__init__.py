@@ -1,6 +1,7 @@
 """The schema's history, forward only, and the way to the newest state. A database that is there is only looked at."""
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,8 @@ from models.migrations.cluster import KNOWN, NOTE, adopt
 from models.migrations.grants import grant
 from models.migrations.row_security import apply_row_security
 
+log = logging.getLogger("crewship.migrations")
+
 # One migration at a time on a database: any constant will do, as long as every version of the program has the same.
 _LOCK = 0x6372657773686970  # "crewship"
 SETTINGS = {
@@ -25,8 +28,16 @@ SETTINGS = {
 }
 RELEASE = "release"
 """The fact that holds the release that migrated the database last."""
+OLDEST = "2026_12_01_23"
+"""The oldest revision whose release works on the tables of this one. A migration that removes or renames what an
+earlier release uses raises it.
+"""
+WORKS_FROM = "works_from"
+"""The fact that holds `OLDEST` of the release that migrated the database last."""
 LOCK_TIMEOUT = 300.0  # another process may be migrating
-TABLE_LOCK_TIMEOUT = "10s"  # rather give up than queue every reader behind us
+TABLE_LOCK_TIMEOUT = "2s"  # readers and writers queue behind a statement that waits for a table
+TABLE_LOCK_TRIES = 10
+TABLE_LOCK_PAUSE = 3.0  # seconds, in which those that queued go on
 KEEP = """
     INSERT INTO kept_days (name, days) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET days = excluded.days WHERE kept_days.days <> excluded.days
@@ -45,6 +56,10 @@ class NewerSchemaError(SchemaError):
     """The database was migrated by a later release; the text names the release that is needed."""
 
 
+class BusyTableError(SchemaError):
+    """A transaction keeps a table locked; what a migration had begun is rolled back."""
+
+
 class UnreleasedSchemaError(SchemaError):
     """The database was made before the first release."""
 
@@ -56,9 +71,10 @@ async def upgrade(
     row_level_security: bool = True,
     audit_days: int | None = None,
     before: Callable[[str], Awaitable[None]] | None = None,
-) -> None:
+) -> str:
     """Runs the missing migrations, updates functions and triggers to this release, then sets rights, row-level security
-    and statistics parameters.
+    and statistics parameters. Returns the revision: a later one than this release's if a later release migrated the
+    database and its tables still serve this release, and then nothing is changed.
 
     `dsn` is a libpq URI of the tables' owner. `application_role` names an existing role; the owner itself, if one role
     does everything, keeps its rights. `audit_days`: how long audit rows are kept, 0 for ever; without it, the stored
@@ -69,29 +85,65 @@ async def upgrade(
     connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
     try:
         await _take_lock(connection)
+        if (found := await later(connection)) is not None:
+            return found
         await connection.execute(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
-        found, brought = await known_state(connection)
-        migrated = found != head()
-        if migrated:
-            if before is not None and found is not None:
-                await before(found)
-            from models.migrations import revisions
-
-            await revisions.upgrade(dsn)
-            await connection.execute(NOTE, RELEASE, version("crewship"))
-        if lacking := sql.lacking(brought):
-            await sql.bring(connection, lacking)
-        copied = await adopt(connection)
-        async with connection.transaction():
-            await apply_row_security(connection, row_level_security)
-            await grant(connection, application_role)
-            if audit_days is not None:
-                await connection.execute(KEEP, "audit_logs", audit_days)
-        if migrated or copied:
-            await statistics.prepare(connection)
+        found, _ = await known_state(connection)
+        if before is not None and found is not None and found != head():
+            await before(found)
+        for tries_left in reversed(range(TABLE_LOCK_TRIES)):
+            try:
+                await _bring(dsn, connection, application_role, row_level_security, audit_days)
+                break
+            except asyncpg.LockNotAvailableError:
+                if not tries_left:
+                    raise BusyTableError(
+                        "the database cannot be migrated while another transaction keeps a table locked:"
+                        " end it (pg_stat_activity shows it), and start again"
+                    ) from None
+                log.warning("a table is locked, so the migration is tried again")
+                await asyncio.sleep(TABLE_LOCK_PAUSE)
         await statistics.analyze(connection)
+        return head()
     finally:
         await connection.close()
+
+
+async def _bring(
+    dsn: str,
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    application_role: str | None,
+    row_level_security: bool,
+    audit_days: int | None,
+) -> None:
+    """Can be repeated after a failure: each part is a transaction that does what is missing."""
+    found, brought = await known_state(connection)
+    migrated = found != head()
+    if migrated:
+        from models.migrations import revisions
+
+        await revisions.upgrade(dsn)
+        await connection.execute(NOTE, RELEASE, version("crewship"))
+        await connection.execute(NOTE, WORKS_FROM, OLDEST)
+    if lacking := sql.lacking(brought):
+        await sql.bring(connection, lacking)
+    copied = await adopt(connection)
+    async with connection.transaction():
+        await apply_row_security(connection, row_level_security)
+        await grant(connection, application_role)
+        if audit_days is not None:
+            await connection.execute(KEEP, "audit_logs", audit_days)
+    if migrated or copied:
+        await statistics.prepare(connection)
+
+
+async def later(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:
+    """The revision of a database that a later release migrated, if this release works on its tables."""
+    found, _ = await _state(connection)
+    if found is None or found in _revisions() or not NAMED.fullmatch(f"{found}_") or number(found) <= number(head()):
+        return None
+    from_: str | None = await connection.fetchval(KNOWN, WORKS_FROM)
+    return found if from_ in _revisions() else None
 
 
 async def known_state(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[str | None, str | None]:

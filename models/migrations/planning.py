@@ -61,14 +61,17 @@ async def plan(dsn: str) -> Plan:
         await connection.close()
 
 
-def missing(found: str | None) -> Sequence[tuple[str, str, str]]:
-    """The revision, title and SQL of each migration after `found`, the oldest first."""
+def missing(found: str | None, *, transactions: bool = False) -> Sequence[tuple[str, str, str]]:
+    """The revision, title and SQL of each migration after `found`, the oldest first. With `transactions`, COMMIT and
+    BEGIN enclose what is executed outside of the migration's transaction.
+    """
     scripts = ScriptDirectory.from_config(config())
     texts = []
     for script in reversed(list(scripts.iterate_revisions("head", found or "base"))):
         written = io.StringIO()
         context = MigrationContext.configure(
-            dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written, "transactional_ddl": False}
+            dialect_name="postgresql",
+            opts={"as_sql": True, "output_buffer": written, "transactional_ddl": transactions},
         )
         with Operations.context(context):
             script.module.upgrade()

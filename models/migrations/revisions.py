@@ -12,10 +12,32 @@ from alembic import command, op
 from alembic.config import Config
 from alembic.script import Script
 from sqlalchemy import AdaptedConnection, Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from models.migrations import SETTINGS, TABLE_LOCK_TIMEOUT, head, number
+
+PAGES = 64
+"""The pages of a table that `fill` changes in a transaction: half a megabyte."""
+FILL = """
+    DO $fill$
+    DECLARE
+        part regclass;
+        page bigint;
+    BEGIN
+        FOREACH part IN ARRAY coalesce(
+            (SELECT array_agg(relid) FROM pg_partition_tree('{table}') WHERE isleaf), ARRAY['{table}'::regclass]
+        ) LOOP
+            FOR page IN 0 .. pg_relation_size(part) / current_setting('block_size')::bigint BY {pages} LOOP
+                EXECUTE 'UPDATE ' || part
+                    || $update$ SET {values} WHERE ctid >= $1 AND ctid < $2 AND ({where}) $update$
+                    USING format('(%s,0)', page)::tid, format('(%s,0)', page + {pages})::tid;
+                COMMIT;
+            END LOOP;
+        END LOOP;
+    END $fill$
+"""
 
 
 async def upgrade(dsn: str) -> None:
@@ -23,7 +45,12 @@ async def upgrade(dsn: str) -> None:
     async with connect(dsn) as connection:
         await connection.exec_driver_sql(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
         await connection.commit()
-        await connection.run_sync(lambda sync: command.upgrade(config(sync), "head"))
+        try:
+            await connection.run_sync(lambda sync: command.upgrade(config(sync), "head"))
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == asyncpg.LockNotAvailableError.sqlstate:
+                raise asyncpg.LockNotAvailableError(str(error.orig)) from None
+            raise
         # before it ends: what it has filled is analyzed next
         await connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
         await connection.commit()
@@ -72,6 +99,22 @@ def build_index(name: str, on: str) -> None:
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {on}")
         op.execute(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
+
+
+def validate(table: str, constraint: str) -> None:
+    """Validates a constraint that an earlier migration added as NOT VALID, while other processes read and write."""
+    with op.get_context().autocommit_block():
+        op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}")
+
+
+def fill(table: str, values: str, where: str) -> None:
+    """Sets `values` in the rows that `where` finds, some pages of the table in a transaction: no other process waits
+    for long. Repeated after a failure, it sets them again, unless `where` leaves out those that have them.
+    """
+    with op.get_context().autocommit_block():
+        op.execute("SET statement_timeout = 0")
+        op.execute(dedent(FILL.format(table=table, values=values, where=where, pages=PAGES)).strip())
+        op.execute(f"SET statement_timeout = '{SETTINGS['statement_timeout']}'")
 
 
 @asynccontextmanager

@@ -185,6 +185,7 @@ async def test_an_older_release_says_which_one_is_needed(database: Database, tmp
     owner = await asyncpg.connect(database.owner_url)
     await owner.execute("UPDATE alembic_version SET version_num = '2999_01_01'")
     await owner.execute("UPDATE instance_facts SET value = '7.1.0' WHERE name = 'release'")
+    await owner.execute("DELETE FROM instance_facts WHERE name = 'works_from'")
     before = await catalog(database.owner_url)
     with pytest.raises(migrations.NewerSchemaError, match=r"revision 2999_01_01, .* start Crewship 7\.1\.0 or newer"):
         await migrations.upgrade(database.owner_url, application_role=APPLICATION)
