@@ -1,6 +1,8 @@
 """`crewship postgres`: the data of the embedded PostgreSQL."""
 
+import asyncio
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,14 +51,111 @@ def revert() -> None:
         from crewship.process import postgres_snapshots
 
         settings = _embedded()
-        snapshot = postgres_snapshots.revert(settings.data_dir)
+        snapshot = postgres_snapshots.revert(settings.data_dir, settings.wal_archive)
     if snapshot is None:
-        print("The revert that was interrupted is complete.")
+        print("The revert or restore that was interrupted is complete now.")
         return
     print(f"The database is as it was at {snapshot.at}.")
     if snapshot.revision:
         by = f"Crewship {snapshot.release}" if snapshot.release else "the release that made it"
         print(f"It is at revision {snapshot.revision}. Start {by}: a newer release migrates it again.")
+
+
+Archive = Annotated[
+    Path | None, typer.Option("--from", metavar="FOLDER", help="Folder of the archive (CREWSHIP_WAL_ARCHIVE).")
+]
+
+
+@app.command()
+def archive(folder: Archive = None, as_json: AsJson = False) -> None:
+    """List the base backups of the archive, and the times to which they can be restored."""
+    with refusals():
+        from crewship.process.wal_archive import lines
+
+        found = [(line, base) for line in lines(_archive(_embedded(), folder)) for base in line.bases()]
+        told = [
+            {
+                "path": str(base.path),
+                "kind": "full" if base.parent is None else "incremental",
+                "from": base.at.isoformat(timespec="seconds"),
+                "until": received.isoformat(timespec="seconds") if (received := line.received()) else None,
+                "sizeBytes": base.size,
+            }
+            for line, base in found
+        ]
+    if as_json:
+        print(json.dumps(told, indent=2))
+        return
+    for each in told:
+        size = f"{int(str(each['sizeBytes'])) >> 20} MB"
+        print(f"{each['path']}  {each['kind']}, {size}: any time from {each['from']} until {each['until']}")
+    if not told:
+        print("There is no base backup.")
+
+
+@app.command()
+def backup(
+    full: Annotated[bool, typer.Option("--full", help="Make no incremental one.")] = False,
+    keep: Annotated[
+        int, typer.Option(min=0, help="Then delete base backups before this number of the newest full ones; 0: none.")
+    ] = 0,
+) -> None:
+    """Make a base backup of the running server in its archive, and verify it.
+
+    It is incremental after a full one, until there are seven.
+    """
+    with refusals():
+        from crewship.process import wal_archive, wal_restore
+        from crewship.process.postgres import EmbeddedPostgres
+
+        settings = _embedded()
+        folder = _archive(settings, None)
+        connection = EmbeddedPostgres(settings.data_dir).join()
+        base = asyncio.run(wal_archive.backup_running(folder, connection, full=full))
+        print(base.path)
+        for path in wal_restore.free(folder, keep) if keep else ():
+            print(f"deleted: {path}")
+
+
+@app.command()
+def restore(
+    folder: Archive = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Such as 2026-12-01T14:03:00Z; without it, everything is restored."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be restored, and do nothing.")] = False,
+) -> None:
+    """Restore the database from the archive, as it was at a moment, while no server runs.
+
+    A database that is there becomes a snapshot: `crewship postgres revert` brings it back. Keys and files are not in
+    the archive.
+    """
+    with refusals():
+        from crewship.process import wal_restore
+
+        settings = _embedded()
+        place = _archive(settings, folder)
+        moment = None if until is None else wal_restore.parsed(until)
+        chosen = wal_restore.choose(place, moment)
+        for base in chosen.chain:
+            print(f"base backup: {base.path}")
+        print(f"log: {len(chosen.segments)} segments in {chosen.line.wal}")
+        if dry_run:
+            return
+        wal_restore.restore(settings.data_dir, chosen, moment, place)
+        print(f"The database is as it was at {moment}." if moment else "The database is as the archive has it.")
+        for missing in wal_restore.without(settings):
+            print(missing)
+
+
+def _archive(settings: "Settings", given: Path | None) -> Path:
+    from crewship.process.database import StartError
+
+    folder = given or settings.wal_archive
+    if folder is None:
+        raise StartError("there is no archive: set CREWSHIP_WAL_ARCHIVE")
+    return folder.absolute()
 
 
 def _described(snapshot: "Snapshot") -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 import asyncpg
 
-from crewship.process.postgres import APPLICATION, EmbeddedPostgres
+from crewship.process.postgres import APPLICATION, Connection, EmbeddedPostgres
 from models import migrations
 from models.address import Address
 from resolvers.instance.settings import Settings
@@ -47,17 +47,39 @@ class Access:
 
 
 @contextlib.contextmanager
-def database(settings: Settings) -> Iterator[Access]:
-    """The database of DATABASE_URL, or the embedded one while the block runs (joined, if another process serves it)."""
+def database(settings: Settings, *, archived: bool = False) -> Iterator[Access]:
+    """The database of DATABASE_URL, or the embedded one while the block runs (joined, if another process serves it).
+
+    `archived`: the log of an embedded one that this starts is archived meanwhile, if the settings name an archive.
+    """
     if settings.database_url is not None:
         yield external(settings)
         return
-    server = EmbeddedPostgres(settings.data_dir)
+    server = EmbeddedPostgres(settings.data_dir, options=_options(settings))
     connection = server.start_or_join()
     try:
-        yield Access(connection.application, connection.owner, APPLICATION, joined=connection.joined)
+        with _archiving(settings, server, connection) if archived else contextlib.nullcontext():
+            yield Access(connection.application, connection.owner, APPLICATION, joined=connection.joined)
     finally:
         server.stop()
+
+
+def _options(settings: Settings) -> dict[str, str]:
+    if settings.wal_archive is None:
+        return {}
+    from crewship.process import wal_archive
+
+    return wal_archive.options(settings.data_dir)
+
+
+def _archiving(
+    settings: Settings, server: EmbeddedPostgres, connection: Connection
+) -> contextlib.AbstractContextManager[None]:
+    if connection.joined or (settings.wal_archive is None and not server.keeps_log()):
+        return contextlib.nullcontext()
+    from crewship.process import wal_archive
+
+    return wal_archive.archiving(settings.wal_archive, server, connection)
 
 
 @contextlib.contextmanager

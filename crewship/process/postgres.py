@@ -46,6 +46,7 @@ MAJOR = "18"
 SOCKET_NUMBER = 5432  # in the name of a socket in our own directory: no other server can take it
 START_TIMEOUT = 120.0  # crash recovery replays the log before the server is ready
 LOG_LIMIT = 8 << 20
+ARCHIVE_SLOT: Final = "crewship_archive"
 LOGINS: Final = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
 COPIES: Final = f"local replication {ADMIN} scram-sha-256\nhost replication {ADMIN} 127.0.0.1/32 scram-sha-256\n"
 
@@ -167,6 +168,17 @@ class EmbeddedPostgres:
             yield
         finally:
             self.stop()
+
+    def keeps_log(self) -> bool:
+        """Returns true if the server keeps write-ahead log that an archive has not received."""
+        return (self.cluster / "pg_replslot" / ARCHIVE_SLOT).exists()
+
+    def set_passwords(self, passwords: Mapping[str, str]) -> None:
+        """Sets the passwords of all roles, while no server runs."""
+        user = User.choose(self.cluster)
+        statements = "".join(f"{_password(role, passwords[role])};\n\n" for role in (ADMIN, OWNER, APPLICATION))
+        with self._directories(user, self.cluster) as (cluster, _, descriptors):
+            self._execute(user, self.binaries(user), cluster, descriptors, statements)
 
     # -- the data directory -------------------------------------------------------------------------------------------
 
@@ -429,12 +441,16 @@ def new_passwords() -> dict[str, str]:
     return {role: secrets.token_urlsafe(32) for role in (ADMIN, OWNER, APPLICATION)}
 
 
+def _password(role: str, password: str) -> str:
+    return f"ALTER ROLE {role} PASSWORD '{password}'"
+
+
 def _bootstrap_sql(passwords: dict[str, str]) -> str:
     """Run in template1, so that databases made from it grant the application's role the same: rows, and no tables."""
     rows = "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES"
     plain = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
     statements = [
-        f"ALTER ROLE {ADMIN} PASSWORD '{passwords[ADMIN]}'",
+        _password(ADMIN, passwords[ADMIN]),
         f"CREATE ROLE {OWNER} {plain} PASSWORD '{passwords[OWNER]}'",
         f"CREATE ROLE {APPLICATION} {plain} PASSWORD '{passwords[APPLICATION]}'",
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} {rows} TO {APPLICATION}",

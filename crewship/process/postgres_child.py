@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -87,6 +87,7 @@ def popen(
     descriptors: Sequence[int],
     output: IO[bytes],
     stdin: int = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """A child with nothing of our environment (it holds keys) and, for root, none of our rights."""
     try:
@@ -95,7 +96,7 @@ def popen(
             stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={"LC_ALL": "C", "PATH": os.defpath},
+            env={"LC_ALL": "C", "PATH": os.defpath} | dict(environment or {}),
             cwd="/",
             pass_fds=descriptors,
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - it makes two system calls and takes no lock

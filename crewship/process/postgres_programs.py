@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import os
+import subprocess
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from crewship.process.postgres import ADMIN, Connection
-from crewship.process.postgres_child import PostgresError, User, binaries_for
+from crewship.process.postgres_child import PostgresError, User, binaries_for, popen
 
 SAID: Final = 800  # characters of a program's output in an error
 
@@ -20,6 +21,12 @@ def _command(program: str, *options: str | Path, connection: Connection | None) 
     host = "127.0.0.1" if connection.sockets is None else str(connection.sockets)
     login = [f"--host={host}", f"--port={connection.port}", f"--username={ADMIN}", "--no-password"]
     return [*command, *login], {"PGPASSWORD": connection.passwords[ADMIN]}
+
+
+def started(program: str, *options: str | Path, connection: Connection, output: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """A program that logs in as the administrator, and ends with the thread that called this."""
+    command, environment = _command(program, *options, connection=connection)
+    return popen(command, User(), [], output, environment=environment)
 
 
 async def called(program: str, *options: str | Path, connection: Connection | None = None) -> str:

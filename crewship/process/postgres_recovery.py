@@ -4,14 +4,16 @@ A copy that simply went on would number its transactions as the original did aft
 would skip events. A new timeline changes the epoch in every cursor: subscribers read the state again.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from crewship.process.postgres import EmbeddedPostgres
+from crewship.process.postgres import EmbeddedPostgres, new_passwords
 from crewship.process.postgres_child import User
+from crewship.process.private_files import write_secret
 
 LONGEST: Final = 7 * 24 * 3600.0  # seconds that a recovery may take
 NUMBERED: Final = re.compile(r"([0-9A-F]{8})(?:[0-9A-F]{16}(?:\.partial)?|\.history)$")
@@ -32,10 +34,21 @@ def timelines(directories: Iterable[Path]) -> set[int]:
     return {int(match[1], 16) for name in names if (match := NUMBERED.match(name))}
 
 
-def recover(place: Path, owner: User, used: Iterable[int], target: Mapping[str, str] | None = None) -> None:
+def recover(
+    place: Path,
+    owner: User,
+    used: Iterable[int],
+    *,
+    credentials: Path,
+    target: Mapping[str, str] | None = None,
+) -> None:
     """Recovers the cluster of the data directory `place`, up to `target` or the end of its write-ahead log, to a
-    timeline above all `used`, and stops it. Raises PostgresError. An interrupted recovery can be repeated.
+    timeline above all `used`, and stops it. Its roles get the passwords in the file `credentials`; without the file
+    new ones, which are then in `postgres.json` of `place`. Raises PostgresError. An interrupted recovery can be
+    repeated.
     """
+    passwords = json.loads(credentials.read_text()) if credentials.exists() else new_passwords()
+    write_secret(place / "postgres.json", json.dumps(passwords, indent=1))
     server = EmbeddedPostgres(place, options=ALONE | dict(target or {}))
     server.patience = LONGEST
     give_all(server.cluster, owner)
@@ -47,6 +60,7 @@ def recover(place: Path, owner: User, used: Iterable[int], target: Mapping[str, 
         owner.give(path)
     server.start()
     server.stop()
+    server.set_passwords(passwords)
     for path in taken:
         path.unlink(missing_ok=True)
 

@@ -23,6 +23,7 @@ from crewship.process.postgres_child import PostgresError, User
 from crewship.process.postgres_programs import called
 from crewship.process.postgres_recovery import recover, timelines
 from crewship.process.private_files import make_private, write_secret
+from crewship.process.wal_archive import lines
 from models import migrations
 from models.migrations.cluster import KNOWN
 from resolvers.instance.bundles.files import has_room
@@ -31,6 +32,7 @@ log = logging.getLogger("crewship.snapshots")
 
 FOLDER: Final = UNUSED_SNAPSHOT.parent
 NOTE: Final = "snapshot.json"
+REPLACED: Final = "replaced.json"  # on its way to be the note of a cluster that is replaced
 UNFINISHED: Final = ".unfinished-"
 ROOM: Final = 64 << 20  # bytes beyond the database: write-ahead log of the time that the copy takes
 SIZE: Final = "SELECT sum(pg_database_size(oid))::bigint FROM pg_database"
@@ -57,9 +59,11 @@ class Snapshot:
     def cluster(self) -> Path:
         return EmbeddedPostgres(self.path).cluster
 
+    def noted(self) -> str:
+        return json.dumps({name: value for name, value in asdict(self).items() if name != "path"}, indent=1)
+
     def note(self) -> None:
-        kept = {name: value for name, value in asdict(self).items() if name != "path"}
-        write_secret(self.path / NOTE, json.dumps(kept, indent=1))
+        write_secret(self.path / NOTE, self.noted())
 
 
 def found(data_dir: Path) -> list[Snapshot]:
@@ -118,9 +122,34 @@ async def _described(connection: Connection) -> tuple[int, str]:
         await admin.close()
 
 
-def revert(data_dir: Path) -> Snapshot | None:
+def replacing(server: EmbeddedPostgres, by: Path) -> list[tuple[Path, Path]]:
+    """The moves by which another cluster comes in the place of the present one, which becomes a snapshot."""
+    if not server.cluster.exists():
+        return [(by, server.cluster)]
+    replaced = Snapshot(
+        path=_free_name(server.data_dir / FOLDER),
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        revision="",
+        release="",
+        size=sum(path.stat().st_size for path in server.cluster.rglob("*") if path.is_file()),
+        whole=False,
+    )
+    make_private(replaced.path.parent)
+    note = server.kept / REPLACED
+    write_secret(note, replaced.noted())
+    return [(server.cluster, replaced.cluster), (note, replaced.path / NOTE), (by, server.cluster)]
+
+
+def drop_replaced(data_dir: Path) -> None:
+    """Removes clusters that were replaced, but the newest."""
+    for snapshot in [each for each in found(data_dir) if not each.whole][1:]:
+        shutil.rmtree(snapshot.path)
+
+
+def revert(data_dir: Path, archive: Path | None = None) -> Snapshot | None:
     """Puts the newest snapshot in the place of the database, and keeps the replaced one as a snapshot. Returns the
-    former; none if it was an earlier call that was interrupted, and is complete now.
+    former; none if it was an earlier call that was interrupted, and is complete now. `archive`: the archive of its log,
+    if there is one.
 
     Everything or nothing: while the snapshot is verified and recovered, the database stays as it is. Raises StartError,
     PostgresError.
@@ -139,21 +168,11 @@ def revert(data_dir: Path) -> Snapshot | None:
             _verify(snapshot)
         owner = User.choose(server.cluster)
         used = timelines([server.cluster / "pg_wal", *(each.cluster / "pg_wal" for each in found(server.data_dir))])
-        replaced = Snapshot(
-            _free_name(server.data_dir / FOLDER),
-            datetime.now(UTC).isoformat(timespec="seconds"),
-            "",
-            "",
-            sum(path.stat().st_size for path in server.cluster.rglob("*") if path.is_file()),
-            whole=False,
-        )
         # Recovery writes into the snapshot: its manifest does not hold afterwards.
         Snapshot(**{**asdict(snapshot), "whole": False}).note()
-        shutil.copyfile(server.data_dir / "postgres.json", snapshot.path / "postgres.json")
-        recover(snapshot.path, owner, used)
-        make_private(replaced.path)
-        replaced.note()
-        moves.move(server.kept, [(server.cluster, replaced.cluster), (snapshot.cluster, server.cluster)])
+        used |= {line.timeline for line in lines(archive)} if archive else set()
+        recover(snapshot.path, owner, used, credentials=server.data_dir / "postgres.json")
+        moves.move(server.kept, replacing(server, snapshot.cluster))
         shutil.rmtree(snapshot.path)
         (server.data_dir / UNUSED_SNAPSHOT).unlink(missing_ok=True)
     return snapshot

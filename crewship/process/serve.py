@@ -387,7 +387,7 @@ def serve(settings: Settings, application: Application = _application, progress:
     with contextlib.ExitStack() as stack:
         where, sockets = stack.enter_context(_listeners(settings))
         with _unseen() if settings.database_url else shown("Starting PostgreSQL", "PostgreSQL runs"):
-            access = stack.enter_context(database(settings))
+            access = stack.enter_context(database(settings, archived=True))
         if access.joined:
             log.warning(
                 "using the PostgreSQL that another process runs in %s; it ends with that process", settings.data_dir
