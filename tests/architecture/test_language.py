@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 import pytest
-from graphql import build_schema
 
 from tests.architecture.source import ROOT
 from tests.every import each_of
+from tests.published import published
 
 HIDING = re.compile(
     r"\b(told|tells|whoever|whatever|those of|somebody|nobody|good no more|goes on|put before)\b",
@@ -142,7 +142,7 @@ def test_the_rest_description_says_who_does_what() -> None:
 
 
 def test_the_graphql_description_says_who_does_what() -> None:
-    schema = build_schema((ROOT / "schema" / "schema.graphql").read_text())
+    schema = published()
     found, texts = {}, 0
     for kind in schema.type_map.values():
         parts: list[Any] = [kind, *getattr(kind, "fields", {}).values(), *getattr(kind, "values", {}).values()]

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import brotli
 import pytest
-from graphql import build_schema, parse, validate
+from graphql import parse, validate
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from crewship.perimeter import console
 from tests.architecture.source import ROOT
+from tests.published import published
 
 SOURCE = ROOT / "console"
 ADDRESSES = ("/console", "/console/", "/console/workspace", "/console/workspace/runs/r1?status=FAILED")
@@ -101,7 +102,7 @@ def test_no_path_reaches_the_file_system(client: TestClient, name: str) -> None:
 
 
 def test_documents_are_named_by_their_text_and_fit_the_schema() -> None:
-    schema = build_schema((ROOT / "schema" / "schema.graphql").read_text())
+    schema = published()
     known = console.documents()
     assert len(known) > 5
     for id, text in known.items():

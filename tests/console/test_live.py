@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import FieldNode, OperationDefinitionNode, OperationType, VariableNode, build_schema, parse
+from graphql import FieldNode, GraphQLField, OperationDefinitionNode, OperationType, VariableNode, parse
 
 from crewship.perimeter import console
 from models.base import new_id
@@ -16,12 +17,11 @@ from models.staff.chats import Chat
 from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
 from models.work.missions import Mission, MissionStatus
-from tests.architecture.source import ROOT
 from tests.live.graphql import talking
+from tests.published import published
 from tests.world import World, world_on
 
 pytestmark = pytest.mark.anyio
-ROOTS = build_schema((ROOT / "schema" / "schema.graphql").read_text()).subscription_type.fields  # type: ignore[union-attr]
 ARGUMENTS = {
     "workspaceId": "ID",
     "crewId": "ID!",
@@ -32,12 +32,18 @@ ARGUMENTS = {
 }
 
 
+def roots() -> dict[str, GraphQLField]:
+    subscriptions = published().subscription_type
+    assert subscriptions is not None
+    return subscriptions.fields
+
+
 def bare(root: str) -> str:
     """A document that takes nothing of an event but its place."""
     given = {
         name: type_
         for name, type_ in ARGUMENTS.items()
-        if str(getattr(ROOTS[root].args.get(name), "type", "")) == type_
+        if str(getattr(roots()[root].args.get(name), "type", "")) == type_
     }
     declared = "".join(f"${name}: {type_}, " for name, type_ in given.items())
     passed = "".join(f"{name}: ${name}, " for name in given)
@@ -47,8 +53,9 @@ def bare(root: str) -> str:
     )
 
 
-BARE = {hashlib.sha256(text.encode()).hexdigest(): text for text in map(bare, ROOTS)}
-ALL = {**console.documents(), **BARE}
+@cache
+def bare_documents() -> dict[str, str]:
+    return {hashlib.sha256(text.encode()).hexdigest(): text for text in map(bare, roots())}
 
 
 def asked(text: str) -> tuple[str, dict[str, str]] | None:
@@ -65,7 +72,7 @@ def asked(text: str) -> tuple[str, dict[str, str]] | None:
 @pytest.fixture
 async def known(database: Any, tmp_path: Path) -> AsyncIterator[World]:
     file = tmp_path / "documents.json"
-    file.write_text(json.dumps(BARE))
+    file.write_text(json.dumps(bare_documents()))
     async with world_on(database, tmp_path, trusted_documents_file=file, trusted_documents_only=True) as world:
         yield world
 
@@ -87,7 +94,7 @@ async def test_each_document_is_followed_by_its_id(known: World) -> None:
     values = await rows(known)
     followed = set()
     async with talking(known, known.owner) as talk:
-        for id, text in ALL.items():
+        for id, text in {**console.documents(), **bare_documents()}.items():
             if (found := asked(text)) is None:
                 continue
             root, taken = found
@@ -105,7 +112,7 @@ async def test_each_document_is_followed_by_its_id(known: World) -> None:
                 assert heard["type"] == "next", (text, heard)
             await talk.say({"id": f"{id}+", "type": "complete"})
             followed.add(root)
-    assert followed == set(ROOTS)
+    assert followed == set(roots())
 
 
 async def test_a_document_that_is_not_known_is_refused(known: World) -> None:

@@ -5,16 +5,15 @@ from pathlib import Path
 from graphql import (
     FieldNode,
     GraphQLObjectType,
-    GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
-    build_schema,
     get_named_type,
     parse,
 )
 
+from tests.published import published
+
 ROOT = Path(__file__).parents[2]
-SCHEMA: GraphQLSchema = build_schema((ROOT / "schema/schema.graphql").read_text())
 DELETES = "delete"
 """What is deleted is deleted as it is: the person has confirmed its name, not its content."""
 PLACED = {
@@ -37,7 +36,7 @@ def _mutations() -> list[tuple[str, FieldNode]]:
 
 
 def test_edits_of_versioned_rows_send_the_version() -> None:
-    roots = SCHEMA.mutation_type
+    roots = published().mutation_type
     assert roots is not None
     seen = 0
     silent = []
@@ -54,7 +53,7 @@ def test_edits_of_versioned_rows_send_the_version() -> None:
 
 def test_edits_that_take_no_version_are_known() -> None:
     """Settings of one row are edits of it: they compare its version, or `UNVERSIONED` says why not."""
-    roots = SCHEMA.mutation_type
+    roots = published().mutation_type
     assert roots is not None
     loose = set()
     for _, field in _mutations():

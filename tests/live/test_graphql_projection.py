@@ -11,7 +11,6 @@ import pytest
 from graphql import (
     GraphQLObjectType,
     GraphQLUnionType,
-    build_schema,
     execute,
     get_named_type,
     is_leaf_type,
@@ -27,15 +26,15 @@ from resolvers.live import Delivered, Position
 from schema.bridge.endpoint import Endpoint
 from schema.bridge.event_types import EVENT_TYPES, UNION_NAMES, declared, kind_of, type_name
 from schema.bridge.limits import exceeded
-from schema.bridge.root import schema, sdl
+from schema.bridge.root import schema
 from schema.live.projection import Projection
 from schema.live.subscription import Invalid, subscription_of
 from tests.attacks.graphql import USER
 from tests.events.samples import every_event
 from tests.every import each_of
+from tests.published import published
 
 ENDPOINT = Endpoint(schema)
-PLAIN = build_schema(sdl())  # what clients know, and nothing of how it is served
 FIELDS = {
     "workspace": "workspaceEvents", "crew": 'crewEvents(crewId: "c")', "agent": 'agentEvents(agentId: "a")',
     "session": 'chatEvents(chatId: "c")',
@@ -150,7 +149,7 @@ parsed = lru_cache(parse)
 def expected(document: str, sample: Sample, **variables: Any) -> Any:
     """By graphql-core, from the object alone."""
     root = FIELDS[sample.kind].partition("(")[0]
-    result: Any = execute(PLAIN, parsed(document), {root: sample.shown}, variable_values=variables)
+    result: Any = execute(published(), parsed(document), {root: sample.shown}, variable_values=variables)
     assert result.errors is None, result.errors
     return {"data": result.data}
 
@@ -180,7 +179,7 @@ def _leaves(member: GraphQLObjectType) -> list[str]:
 
 
 def _union(kind: str) -> GraphQLUnionType:
-    union = PLAIN.type_map[UNION_NAMES[kind]]
+    union = published().type_map[UNION_NAMES[kind]]
     assert isinstance(union, GraphQLUnionType)
     return union
 
@@ -253,7 +252,7 @@ class Writer:
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Sample, str]:
     sample = draw(st.sampled_from(SAMPLES))
-    likely = PLAIN.type_map[sample.shown["__typename"]]
+    likely = published().type_map[sample.shown["__typename"]]
     assert isinstance(likely, GraphQLObjectType)
     return sample, Writer(draw, sample.kind, likely).document()
 
@@ -266,7 +265,7 @@ def test_an_answer_is_the_executors(case: tuple[Sample, str], a: bool, b: bool |
     text = document if "$a" in document.partition("{")[2] else document.replace("$a: Boolean!, ", "")
     text = text if "$b" in text.partition("{")[2] else text.replace("$b: Boolean = true", "").replace("()", "")
     assume(exceeded(parse(text)) is None)
-    faults = validate(PLAIN, parse(text))
+    faults = validate(published(), parse(text))
     if faults:
         with pytest.raises(Invalid):
             plan_of(text, **variables)
