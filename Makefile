@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal console-bench search transfer canaries budget mutations attacks limits check fmt lint types schema openapi console pictures migration image dist constraints clean
+.PHONY: help run demo test test-merge test-all test-databases coding-agents replay bench scale year journal console-bench search transfer canaries budget mutations attacks limits check fmt lint types schema openapi console pictures migration image dist constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,8 +37,11 @@ demo: $(VENV)/.demo ## Talk with an agent on this machine: a small local model, 
 SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 BASE ?= main
 
-test: $(VENV)/.dev ## Run the tests that every change has to pass; changed=1: those of the domains that differ from main (BASE=…), and of those that import them
-	$(if $(changed),$(BIN)/python scripts/changed.py $(BASE) $(SIDE_BY_SIDE),$(PYTEST) $(SIDE_BY_SIDE) -m "not slow") || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none
+test: $(VENV)/.dev ## Run the quick tests; changed=1: all that test-merge runs for the domains that differ from main (BASE=…), and for those that import them
+	$(if $(changed),$(BIN)/python scripts/changed.py $(BASE) $(SIDE_BY_SIDE),$(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not thorough") || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none
+
+test-merge: $(VENV)/.dev ## Run the tests that every change has to pass: the quick ones, and those that try every operation, input and table
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow" || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none
 
 test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too
 	$(PYTEST) $(SIDE_BY_SIDE) -rs || $(PYTEST) --last-failed --last-failed-no-failures none

@@ -1,6 +1,7 @@
 """The project's own text, for the tests that read it."""
 
 import ast
+import gc
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -39,7 +40,20 @@ def sql_files() -> list[Path]:
 
 @cache
 def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), str(path))
+    """Kept from the collector, which would walk two million nodes again and again."""
+    running = gc.isenabled()
+    gc.disable()
+    parsed = ast.parse(path.read_text(), str(path))
+    if running:
+        gc.freeze()
+        gc.enable()
+    return parsed
+
+
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All of the file, walked once."""
+    return tuple(ast.walk(tree(path)))
 
 
 def name_of(path: Path) -> str:
@@ -63,13 +77,13 @@ def domain_files(package: str) -> list[Path]:
 def strings(path: Path) -> Iterator[str]:
     """String constants that are no docstrings."""
     documentation = set()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if (
             isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
             and node.body
             and isinstance(node.body[0], ast.Expr)
         ):
             documentation.add(node.body[0].value)
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in documentation:
             yield node.value

@@ -10,7 +10,7 @@ import pytest
 
 from models.base import TenantRow
 from models.people.workspaces import Role
-from tests.architecture.source import domain_files, name_of, python_files, strings, tree
+from tests.architecture.source import domain_files, name_of, nodes, python_files, strings, tree
 from tests.every import each_of, for_every
 from tests.generation.registry import operations
 
@@ -181,7 +181,7 @@ def test_a_commit_is_seen(text: str) -> None:
 
 @for_every(domain_files("resolvers"), ids=name_of)
 def test_no_domain_reads_a_body_that_was_not_validated(path: Path) -> None:
-    assert [n.lineno for n in ast.walk(tree(path)) if isinstance(n, ast.Attribute) and n.attr == "raw"] == []
+    assert [n.lineno for n in nodes(path) if isinstance(n, ast.Attribute) and n.attr == "raw"] == []
 
 
 CONNECTED = {
@@ -200,20 +200,20 @@ def test_operations_hold_no_connection(path: Path) -> None:
         isinstance(n, ast.ImportFrom)
         and n.module in ("resolvers.kernel", "resolvers.kernel.store.database")
         and any(a.name == "database" for a in n.names)
-        for n in ast.walk(tree(path))
+        for n in nodes(path)
     )
     assert not taken or name_of(path) in CONNECTED
 
 
 @for_every(SURFACES, ids=name_of)
 def test_a_surface_holds_no_sql_and_no_role(path: Path) -> None:
-    imported = {n.module.split(".")[0] for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom) and n.module}
+    imported = {n.module.split(".")[0] for n in nodes(path) if isinstance(n, ast.ImportFrom) and n.module}
     assert not imported & {"sqlalchemy", "asyncpg"}
     assert [text for text in strings(path) if SQL.search(text)] == []
     assert [text for text in strings(path) if text in list(Role)] == []
     assert [
         n.lineno
-        for n in ast.walk(tree(path))
+        for n in nodes(path)
         if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in ("Role", "Action")
     ] == []
 

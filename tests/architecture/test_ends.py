@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import resolvers
+from tests.architecture.source import nodes
 
 ROOT = Path(resolvers.__file__).parent
 HOLDERS = {"Membership", "Agent", "Crew"}
@@ -32,7 +33,7 @@ def functions() -> list[tuple[str, str, bool]]:
     """Each function that removes a holder of rights, and whether it ends the work."""
     found = []
     for path in sorted(ROOT.rglob("*.py")):
-        for function in ast.walk(ast.parse(path.read_text())):
+        for function in nodes(path):
             if isinstance(function, ast.AsyncFunctionDef) and any(map(_removes, ast.walk(function))):
                 found.append((f"{path.relative_to(ROOT)}", function.name, any(map(_ends, ast.walk(function)))))
     return found

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.architecture.source import PACKAGES, name_of, python_files, tree
+from tests.architecture.source import PACKAGES, name_of, nodes, python_files, tree
 from tests.every import for_every
 
 FREE = python_files("resolvers", "runtime")  # mypy does not ask here which names a module exports
@@ -32,12 +32,12 @@ def defined_in(body: list[ast.stmt]) -> Iterator[str]:
 def taken_by(path: Path) -> Iterator[tuple[str, str]]:
     """Modules, and the names that a file takes from them: by an import, or as an attribute of the module."""
     modules = dict[str, str]()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             for alias in node.names:
                 yield node.module, alias.name
                 modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
             yield modules[node.value.id], node.attr
 
@@ -54,7 +54,7 @@ def taken() -> set[tuple[str, str]]:
 
 @for_every(python_files(*PACKAGES), ids=name_of)
 def test_a_name_is_imported_from_where_it_is_defined(path: Path) -> None:
-    imports = [n for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom) and n.module in defined()]
+    imports = [n for n in nodes(path) if isinstance(n, ast.ImportFrom) and n.module in defined()]
     found = {(node.module, alias.name) for node in imports for alias in node.names}
     assert {(module, name) for module, name in found if name not in defined()[module or ""]} == set()
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.architecture.source import ROOT
+from tests.architecture.source import ROOT, tree
 from tests.every import each_of
 from tests.published import published
 
@@ -55,7 +55,7 @@ def test_errors_log_events_and_help_say_who_does_what(package: str) -> None:
         named = str(path.relative_to(ROOT))
         if named in OTHER_TEXTS:
             continue
-        for line, text in _sentences_of_code(ast.parse(path.read_text())):
+        for line, text in _sentences_of_code(tree(path)):
             texts += 1
             if seen := hiding(text):
                 found[f"{named}:{line}"] = seen
@@ -74,7 +74,7 @@ def _docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def test_docstrings_say_who_does_what(package: str) -> None:
     texts, found = 0, {}
     for path in sorted((ROOT / package).rglob("*.py")):
-        for line, text in _docstrings(ast.parse(path.read_text())):
+        for line, text in _docstrings(tree(path)):
             texts += 1
             if seen := hiding(text) + OPENING.findall(text):
                 found[f"{path.relative_to(ROOT)}:{line}"] = seen

@@ -9,7 +9,7 @@ import pytest
 
 import resolvers.kernel
 from resolvers.domains import DOMAINS, PLACES
-from tests.architecture.source import ROOT, domain_files, domain_of, name_of, python_files, tree
+from tests.architecture.source import ROOT, domain_files, domain_of, name_of, nodes, python_files, tree
 from tests.every import each_of, for_every
 from tests.generation.registry import operations
 
@@ -84,7 +84,7 @@ def test_both_surfaces_know_the_same_domains() -> None:
 @for_every(domain_files("schema"), ids=name_of)
 def test_types_of_a_domain_name_no_other_domains_types(path: Path) -> None:
     """The graph declares where an edge leads, so the domains of the schema need no order among them."""
-    imported = {n.module for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom)}
+    imported = {n.module for n in nodes(path) if isinstance(n, ast.ImportFrom)}
     assert imported & {f"schema.{place}" for place in PLACES.values()} == set()
 
 

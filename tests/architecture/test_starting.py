@@ -16,7 +16,7 @@ from runtime.containers.place import ContainerPlace, CrewContainer
 from runtime.containers.services import CrewServices
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
-from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, tree
+from tests.architecture.source import PACKAGES, ROOT, name_of, nodes, python_files, tree
 from tests.every import each_of
 
 LAUNCHER = "runtime/sandbox/spawning.py"
@@ -117,7 +117,7 @@ def sources() -> list[Path]:
 
 
 def test_one_place_starts_processes() -> None:
-    found = {(name_of(path), name) for path in sources() for name in starting(ast.parse(path.read_text()))}
+    found = {(name_of(path), name) for path in sources() for name in starting(tree(path))}
     assert found - set(OUR_OWN) == {(LAUNCHER, "subprocess.Popen")}
     assert set(OUR_OWN) - found == set(), "reasons for what is not there"
 
@@ -148,13 +148,13 @@ def test_boundaries_are_made_where_the_machine_is_looked_at() -> None:
     made = {
         (name_of(path), node.func.id)
         for path in sources()
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BOUNDARIES
     }
     assert {where for where, _ in made} <= MADE_IN
     given = {
         keyword.arg
-        for node in ast.walk(tree(ROOT / "runtime/sandbox/detection.py"))
+        for node in nodes(ROOT / "runtime/sandbox/detection.py")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Unconfined"
         for keyword in node.keywords
     }
@@ -166,7 +166,7 @@ def test_what_launches_names_a_group() -> None:
     calls = [
         (name_of(path), node)
         for path in sources()
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "spawn"
     ]
     assert {where for where, _ in calls} == {"runtime/sandbox/namespace.py", "runtime/sandbox/unconfined.py"}
@@ -201,7 +201,7 @@ def test_configurations_of_containers_are_those() -> None:
     creating = {
         name_of(path)
         for path in python_files("runtime")
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Dict)
         and any(isinstance(key, ast.Constant) and key.value == "CapDrop" for key in node.keys)
     }

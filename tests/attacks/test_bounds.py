@@ -18,6 +18,8 @@ from tests.generation.estate import Estate, estate  # noqa: F401
 from tests.generation.inputs import NoRecipe, bodyless, fields_of, valid
 from tests.generation.registry import operations, routes_of
 
+pytestmark = pytest.mark.thorough
+
 MOST_SECONDS = 0.05  # of this thread: nobody else is answered meanwhile
 MOST_BYTES = 64 << 10
 

@@ -16,7 +16,7 @@ from runtime.sandbox.terminal import Terminal
 from runtime.tools import tools_for
 from runtime.tools.files import CrewPath, FileError
 from runtime.tools.search import search_expression
-from tests.architecture.source import ROOT, name_of, python_files, tree
+from tests.architecture.source import ROOT, name_of, nodes, python_files
 from tests.attacks.test_memory_of_commands import CALLING, HELD, MEMORY_FILES, MIB, MOST, grouped
 from tests.runtime.adapters.sinks import job
 from tests.runtime.sandbox.machine import data_dir, host_allows, programs, python, why_not, workdir
@@ -47,7 +47,7 @@ def test_each_has_its_test() -> None:
     found = {
         (name_of(path), node.func.attr)
         for path in python_files("runtime", "resolvers", "crewship", "rest_compat", "schema")
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in {"run", "program", "terminal"}
@@ -55,7 +55,7 @@ def test_each_has_its_test() -> None:
     }
     assert found == WAYS.keys() | OUR_OWN.keys()
     for path, test in WAYS.values():
-        assert test in {node.name for node in ast.walk(tree(ROOT / path)) if isinstance(node, ast.AsyncFunctionDef)}
+        assert test in {node.name for node in nodes(ROOT / path) if isinstance(node, ast.AsyncFunctionDef)}
 
 
 def _has_a_place(call: ast.Call) -> bool:

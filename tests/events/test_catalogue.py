@@ -12,7 +12,7 @@ from resolvers.kernel.declarations.operation import OPERATIONS
 from resolvers.kernel.declarations.row_events import PART, RowEvent
 from resolvers.kernel.ground.inputs import bare
 from schema.bridge import event_types
-from tests.architecture.source import name_of, python_files, tree
+from tests.architecture.source import name_of, nodes, python_files
 from tests.contract.notation import SCALARS, documents, kind_of
 from tests.events.samples import every_event
 from tests.every import for_every
@@ -178,7 +178,7 @@ def test_every_declaration_is_known_once_the_domains_are_imported() -> None:
     written = {
         (name_of(path).removesuffix(".py").replace("/", "."), node.name)
         for path in python_files("resolvers")
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.ClassDef) and {"type", "channel"} <= {k.arg for k in node.keywords}
     }
     assert written - of_rows == known

@@ -25,7 +25,7 @@ from tests.generation.registry import graphql_fields, operations
 from tests.generation.surfaces import ask, content_of
 from tests.world import Person
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 T = TypeVar("T")
 
 DEEP = "[" * 600 + "]" * 600  # what orjson still reads, and nothing else follows

@@ -20,7 +20,7 @@ from tests.generation.registry import SCHEMA, graphql_fields, operations
 from tests.generation.selection import arguments, is_list, required_arguments
 from tests.world import Person, now
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 SHOWN = graphql_fields()
 READS = [op for op in operations() if op.auth is Auth.USER and SHOWN.get(op.name, [("",)])[0][0] == "query"]
 QUICK = (

@@ -21,7 +21,7 @@ from tests.generation.registry import operations, routes_of, surfaces_of
 from tests.generation.surfaces import Outcome
 from tests.world import Person
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 OPERATIONS = [op for op in operations() if set(surfaces_of(op)) == {"rest", "graphql"}]
 
 ID = re.compile(r"\bc[a-z0-9]{24}\b|\bcc_[0-9a-f]{16}\b")

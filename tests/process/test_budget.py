@@ -31,6 +31,8 @@ IDLE_API = 118.0  # MB of a process of the role `api` that answers
 MIGRATED = """
 import asyncio
 from models import migrations
+
+pytestmark = pytest.mark.thorough
 asyncio.run(migrations.upgrade({owner!r}, application_role={role!r}))
 """
 BOTH = (

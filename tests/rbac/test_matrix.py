@@ -23,7 +23,7 @@ from tests.generation.test_caches import is_for_whoever_has_asked
 from tests.parity.test_parity import difference, known
 from tests.rbac.rights import rights_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 ROLES = {role.value.lower(): role for role in Role}
 EVERYBODY = ["anonymous", "outsider", "nobody", *reversed(ROLES)]

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import resolvers
+from tests.architecture.source import nodes
 
 ROOT = Path(resolvers.__file__).parent
 OF_MACHINES = {
@@ -18,7 +19,7 @@ OF_MACHINES = {
 def test_who_is_refused_learns_what_is_lacking() -> None:
     silent = set()
     for path in ROOT.glob("**/*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "forbidden"
             if called and not node.args and not node.keywords:
                 silent.add(path.relative_to(ROOT).as_posix())

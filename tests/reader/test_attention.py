@@ -19,7 +19,7 @@ from tests.reader.library import Library
 from tests.tenant.door import visible
 from tests.world import Person, World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 EVERYBODY = ("owner", "admin", "manager", "member", "viewer")
 AT_HOME = {
     "approval": 'approvals(status: "all", AT) { PAGE }',

@@ -11,7 +11,7 @@ from schema.bridge.selection import BACKREF
 from tests.every import each_of
 from tests.reader.library import SCHEMA, Library, plain
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 QUERY: Any = SCHEMA.query_type
 READS: dict[str, Any] = QUERY.fields["node"].extensions[BACKREF].metadata[BY_ID]
 FIELDS = {

@@ -17,7 +17,7 @@ from tests.reader.oracle import WITHHELD, Asker, Cursor, Oracle, Store
 from tests.reader.twins import CONDITIONS, DERIVED, JOINED, MODELS, NARROWED, ROOTS, Twins, known
 from tests.world import Person, World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 # of one person, or of the instance: tested with them
 NOT_ROWS_OF_A_WORKSPACE = {"cliTokens", "featureFlags", "instanceSettings", "instanceSetting", "linkedIdentities"}
 NOT_ROWS_OF_A_WORKSPACE |= {"feedback", "passkeys", "preferences", "securityLog"}

@@ -15,7 +15,7 @@ from schema.bridge.selection import BACKREF
 from tests.every import each_of, one_quickly
 from tests.reader.library import SCHEMA, Library
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 
 # ---- every page of the schema ----------------------------------------------------------------------------------------

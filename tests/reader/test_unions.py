@@ -26,7 +26,7 @@ from tests.tenant.door import forget_statements, visible
 from tests.work.issues.board import Board
 from tests.world import Person
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 READ = "query($i: String!) { issue(identifier: $i) { assigneeName assignee { %s } } }"
 BOTH = "__typename ... on User { id fullName } ... on Agent { slug name }"
 SELECTIONS = {"both": BOTH, "the type alone": "__typename", "the other kind alone": "... on User { id }"}

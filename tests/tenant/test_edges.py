@@ -26,7 +26,7 @@ from tests.generation.registry import SCHEMA, graphql_fields, operations
 from tests.generation.selection import leaves, required_arguments
 from tests.tenant.test_ids import away_ids, mentioned
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 FRAGMENT = "... on "
 
 

@@ -21,7 +21,7 @@ from tests.generation.registry import operations, surfaces_of
 from tests.generation.surfaces import Outcome
 from tests.tenant.door import LOCKS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 WITHOUT_WHAT_IT_NEEDS = {
     "admin.gdpr_download": "GONE",  # a file

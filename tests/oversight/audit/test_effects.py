@@ -14,7 +14,7 @@ from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.kernel.ground.auditing import AuditAction, audit_row, effect_of
 from resolvers.kernel.writing.recorder import Audit
 from resolvers.people.auth.login import REFUSED
-from tests.architecture.source import python_files, tree
+from tests.architecture.source import nodes, python_files
 from tests.conftest import Database
 from tests.every import each_of
 from tests.generation.registry import operations
@@ -36,7 +36,7 @@ def written() -> Iterator[str]:
     for path in python_files("resolvers"):
         if not re.search(r"\.audit(_here)?\(", path.read_text()):
             continue
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("audit", "audit_here"):
                 named = {keyword.arg: keyword.value for keyword in node.keywords}
                 if isinstance(action := named.get("action"), ast.Constant):

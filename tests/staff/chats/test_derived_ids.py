@@ -9,6 +9,7 @@ import resolvers
 from models.base import new_id
 from models.staff.agents import Agent
 from models.staff.chats import CHAT_OF_WEBHOOKS
+from tests.architecture.source import nodes
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +48,7 @@ def derived() -> set[tuple[str, str]]:
     """Every id that is a text with something in it."""
     found = set()
     for path in ROOT.rglob("*.py"):
-        given = [value for node in ast.walk(ast.parse(path.read_text())) for value in _ids(node)]
+        given = [value for node in nodes(path) for value in _ids(node)]
         found |= {(f"{path.relative_to(ROOT)}", _text(value)) for value in given if isinstance(value, ast.JoinedStr)}
     return found
 
