@@ -9,8 +9,9 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -56,15 +57,18 @@ def domain_of(path: Path) -> str | None:
     return parts[2] if known else None
 
 
-def imports_of(file: Path) -> Iterator[str]:
+@cache
+def imports_of(file: Path) -> frozenset[str]:
     """Domains that a file imports from, wherever it does."""
+    found = set[str]()
     for node in ast.walk(ast.parse((ROOT / file).read_text())):
         names = [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         for name in names:
             known = domain_of(Path(*name.split(".")).with_suffix(".py"))
             if known is not None:
-                yield known
+                found.add(known)
+    return frozenset(found)
 
 
 def files_in(*folders: str) -> list[Path]:
@@ -76,7 +80,7 @@ def importers(changed: Iterable[str]) -> set[str]:
     wanted, found = set(changed), set[str]()
     for file in files_in(*LAYERS):
         domain = domain_of(file)
-        if domain is not None and domain not in found and wanted & set(imports_of(file)):
+        if domain is not None and domain not in found and wanted & imports_of(file):
             found.add(domain)
     return found
 
@@ -98,7 +102,7 @@ def selected(changed: Iterable[str]) -> Selection:
     beside = domains | importers(domains)
     own = {f"tests/{room}/{name}" for room, names in ROOMS.items() for name in names if name in beside}
     for file in files_in("tests"):
-        if file.name.startswith("test_") and domain_of(file) is None and domains & set(imports_of(file)):
+        if file.name.startswith("test_") and domain_of(file) is None and domains & imports_of(file):
             tests.add(str(file))
     found = {path for path in own | tests if (ROOT / path).exists() and not _within(path, OF_ALL_OPERATIONS)}
     return Selection(domains=frozenset(beside), paths=(*OF_ALL_OPERATIONS, *sorted(found)))
