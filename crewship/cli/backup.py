@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -55,6 +56,10 @@ def create(
     no_encrypt: Annotated[
         bool, typer.Option("--no-encrypt", help="Do not seal it. Only for a bundle of one workspace.")
     ] = False,
+    incremental: Annotated[
+        bool,
+        typer.Option("--incremental", help="Put contents of large files beside the bundle, and send only new ones."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a bundle of the instance, or of one workspace, while the server works on.
@@ -77,7 +82,8 @@ def create(
             existing_database(settings) as access,
             backup_work.progress("Making a bundle", "The bundle is made", as_json),
         ):
-            made = asyncio.run(backup_work.create(settings, access, workspace, level, seal, to))
+            making = backup_work.create(settings, access, workspace, level, seal, to, incremental=incremental)
+            made = asyncio.run(making)
     if as_json:
         print(json.dumps(made, indent=2))
         return
@@ -130,7 +136,7 @@ def verify(
     with _faults():
         settings = _settings()
         with backup_files.opened(settings, bundle) as found:
-            fault = found.fault()
+            fault = found.fault() or found.beside_fault()
             if deep and not fault:
                 fault = backup_work.deep_fault(
                     found, backup_work.identity(settings, found, passphrase_file, identity_file)
@@ -206,16 +212,18 @@ def rotate(
         raise typer.BadParameter("--keep-last or --keep-days must be above 0")
     with _faults():
         limits = (keep_last, keep_days)
-        deleted, damaged = backup_files.rotated(_settings(), folder, workspace, scope, limits, dry_run=dry_run)
+        done = backup_files.rotated(_settings(), folder, workspace, scope, limits, dry_run=dry_run)
     if as_json:
-        told = {"deleted": deleted, "dryRun": dry_run, "damaged": [entry["path"] for entry in damaged]}
+        told = {"deleted": done.deleted, "dryRun": dry_run, "damaged": [entry["path"] for entry in done.damaged]}
         print(json.dumps(told, indent=2))
         return
-    for path in deleted:
+    for path in done.deleted:
         print(f"{'would be deleted' if dry_run else 'deleted'}: {path}")
-    if not deleted:
+    if not done.deleted:
         print("No bundle is that old.")
-    backup_work.print_damaged(damaged)
+    backup_work.print_damaged(done.damaged)
+    for path in done.blocked:
+        print(f"crewship: no contents are deleted: {path} cannot be read, and may need them", file=sys.stderr)
 
 
 @app.command()

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from crewship.process import buckets
+from crewship.process.blob_stores import place_at
 from crewship.process.database import StartError
+from crewship.process.incremental import MARK, BesideBundles, has_contents, is_complete, mark, sweep
 from crewship.process.instance_bundles import FOLDER
 from resolvers.instance.bundles.faults import BundleError, BundleFault
 from resolvers.instance.bundles.reading import Bundle
@@ -28,6 +30,7 @@ def opened(settings: Settings, name: str) -> Iterator[Bundle]:
     """A bundle by its path, or by its name in the directory of backups. Raises StartError, BundleError."""
     if buckets.is_bucket(name):
         with buckets.fetched(name) as copy, opened(settings, str(copy)) as bundle:
+            bundle.beside = BesideBundles(place_at(name.rpartition("/")[0]))
             yield bundle
         return
     path = Path(name)
@@ -42,6 +45,7 @@ def opened(settings: Settings, name: str) -> Iterator[Bundle]:
             shown(BackupManifest, bundle.manifest)
         except ValueError:
             raise BundleError(BundleFault.invalid_manifest, places.NO_MANIFEST) from None
+        bundle.beside = BesideBundles(place_at(str(bundle.path.parent)))
         yield bundle
 
 
@@ -51,6 +55,8 @@ def _paths(folder: Path, depth: int = DEEPEST) -> Iterator[Path]:
         if entry.is_dir(follow_symlinks=False) and depth > 1:
             yield from _paths(Path(entry.path), depth - 1)
         elif entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
+            if os.path.lexists(entry.path + MARK):
+                continue
             yield Path(entry.path)
 
 
@@ -66,6 +72,7 @@ def described(path: Path | str, size: int, manifest: dict[str, Any]) -> dict[str
         "files": manifest["contents"].get("files"),
         "rows": sum(count for count in rows.values() if isinstance(count, int)),
         "sha256": str(manifest["checksums"].get("payload_sha256", "")).removeprefix("sha256:"),
+        "contentsBeside": manifest["contents"].get("blobs") or 0,
         "error": None,
     }
 
@@ -74,7 +81,7 @@ def _damaged(path: str, size: int) -> dict[str, Any]:
     """Described by the name of its file."""
     name, above = named(path.rpartition("/")[2], 0), Path(path).parent.name
     scope = name.scope or (BackupScope.instance.value if above == FOLDER else None)
-    unknown = dict.fromkeys(("encrypted", "files", "rows", "sha256"))
+    unknown = dict.fromkeys(("encrypted", "files", "rows", "sha256", "contentsBeside"))
     return {"path": path, "scope": scope, "workspace": name.slug, "createdAt": "", "sizeBytes": size} | unknown
 
 
@@ -100,7 +107,7 @@ def listed(settings: Settings, folder: str | None, workspace: str | None) -> lis
 def _heads(settings: Settings, folder: str | None) -> Iterator[Iterable[tuple[str, Path, int, float | None]]]:
     """Names, files that begin and end as the bundles do, sizes and times (0 and None: of the file)."""
     if folder is not None and buckets.is_bucket(folder):
-        with buckets.heads(folder, SUFFIX) as heads:
+        with buckets.heads(folder, SUFFIX, MARK) as heads:
             yield heads
         return
     place = Path(os.path.abspath(folder or settings.data_dir / "backups"))
@@ -126,6 +133,17 @@ class _Aged:
         return self.entry["error"] is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """`deleted`: paths. `damaged`: bundles that stay. `blocked`: those without which no content beside them is known
+    to be needless.
+    """
+
+    deleted: list[str]
+    damaged: list[dict[str, Any]]
+    blocked: list[str]
+
+
 def rotated(
     settings: Settings,
     folder: str | None,
@@ -134,28 +152,38 @@ def rotated(
     limits: tuple[int, int],
     *,
     dry_run: bool,
-) -> tuple[list[str], list[dict[str, Any]]]:
-    """Paths that were deleted, and damaged bundles that stay. `limits`: a number of bundles, and of days; 0 is no
-    limit.
-    """
-    gone, groups = list[str](), dict[str, list[_Aged]]()
+) -> Rotated:
+    """`limits`: a number of bundles, and of days; 0 is no limit."""
+    gone, blocked, groups = list[str](), list[str](), dict[str, list[_Aged]]()
     found = [entry for entry in listed(settings, folder, workspace) if scope is None or entry["scope"] == scope]
     for entry in found:
         groups.setdefault(f"{entry['scope']} {entry['workspace'] or ''}", []).append(_Aged(entry))
     for group in groups.values():
         gone += [each.entry["path"] for each in outdated(group, *limits, _is_whole)]
-    for path in [] if dry_run else gone:
-        if buckets.is_bucket(path):
-            buckets.delete(path)
-        else:
-            Path(path).unlink(missing_ok=True)
-    return gone, [entry for entry in found if entry["error"] is not None and entry["path"] not in gone]
+    if not dry_run:
+        own = (folder or str(settings.data_dir / "backups" / FOLDER)).rstrip("/")
+        for above in dict.fromkeys([own, *(entry["path"].rpartition("/")[0] for entry in found)]):
+            blocked += _deleted(above, [path for path in gone if path.rpartition("/")[0] == above])
+    damaged = [entry for entry in found if entry["error"] is not None and entry["path"] not in gone]
+    return Rotated(gone, damaged, blocked)
+
+
+def _deleted(folder: str, gone: list[str]) -> list[str]:
+    """Where contents lie beside the bundles, they are marked, and deleted later; see `incremental`."""
+    place = place_at(folder)
+    if has_contents(place):
+        for path in gone:
+            mark(place, path.rpartition("/")[2])
+        return [f"{folder}/{name}" for name in sweep(place).blocked]
+    for path in gone:
+        place.delete(path.rpartition("/")[2])
+    return []
 
 
 def _is_whole(aged: _Aged) -> bool:
     """One in a bucket is not downloaded: its beginning and its end were read."""
     path = aged.entry["path"]
-    return buckets.is_bucket(path) or places.is_whole(Path(path))
+    return buckets.is_bucket(path) or (places.is_whole(Path(path)) and is_complete(Path(path)))
 
 
 def newest(settings: Settings, folder: str | None) -> dict[str, Any]:

@@ -16,11 +16,14 @@ import orjson
 from crewship.cli.backup_files import described, listed
 from crewship.cli.terminal import printable
 from crewship.process import buckets, bundles, instance_bundles
+from crewship.process.blob_stores import place_at
 from crewship.process.database import Access, StartError, existing_database
 from crewship.process.progress import Progress
 from models.migrations.cluster import NOTE
 from resolvers.instance.bundles import records, sealing
+from resolvers.instance.bundles.beside import content_fault
 from resolvers.instance.bundles.faults import BundleError
+from resolvers.instance.bundles.files import FILES, Described
 from resolvers.instance.bundles.reading import Bundle
 from resolvers.instance.settings import Settings
 from resolvers.oversight.backups.arriving import identity_for
@@ -85,12 +88,24 @@ def identity(settings: Settings, bundle: Bundle, passphrase_file: Path | None, p
 
 
 async def create(
-    settings: Settings, access: Access, workspace: str | None, level: str, seal: bundles.Seal, to: str | None
+    settings: Settings,
+    access: Access,
+    workspace: str | None,
+    level: str,
+    seal: bundles.Seal,
+    to: str | None,
+    *,
+    incremental: bool,
 ) -> dict[str, Any]:
     folder = _here(to)
+    if incremental and workspace is not None:
+        raise StartError("a bundle of one workspace is always complete by itself: leave out --incremental")
     if workspace is None:
         began = time.monotonic()
-        whole = await instance_bundles.create(settings, access, seal, folder)
+        beside = None
+        if incremental:
+            beside = place_at(to or str(settings.data_dir / "backups" / instance_bundles.FOLDER))
+        whole = await instance_bundles.create(settings, access, seal, folder, beside)
         told = _sent(described(whole.path, whole.size, whole.manifest), to)
         kept = {"created_at": told["createdAt"], "size_bytes": whole.size}
         if not buckets.is_bucket(to):
@@ -150,7 +165,13 @@ def deep_fault(bundle: Bundle, key: str | None) -> str:
     """Reads everything below the seal; the text of what is wrong."""
     try:
         with bundle.entries(key) as entries:
-            for _, _, content in entries:
+            for name, size, content in entries:
+                if name.startswith(FILES) and size <= instance_bundles.MOST_DESCRIPTION:
+                    file = Described.read(content.read())
+                    if file.blob and (
+                        fault := content_fault(file.blob, file.size, file.sha256, key or "", bundle.beside)
+                    ):
+                        return fault
                 while content.read(1 << 20):
                     pass
     except BundleError as error:
@@ -249,9 +270,12 @@ def print_manifest(bundle: Bundle) -> None:
         "size": size_of(told["sizeBytes"]),
         "seal": f"age, opened by {opens}" if told["encrypted"] else "none",
         "rows": f"{told['rows']:,} in {len(rows)} tables",
+        "beside": f"{contents.get('blobs') or 0:,} contents, {size_of(contents.get('blob_bytes') or 0)}, sealed",
         "files": f"{contents.get('files') or 0:,}, {size_of(contents.get('file_bytes') or 0)}",
         "keys": "in the payload" if contents.get("auth_keys_included") else "the workspace's data keys, wrapped",
     }
+    if not contents.get("blobs"):
+        del lines["beside"]
     if spaces := contents.get("workspaces"):
         lines["workspaces"] = ", ".join(str(each.get("slug")) for each in spaces)
     for name, value in lines.items():

@@ -27,26 +27,28 @@ def is_bucket(named: str | None) -> bool:
 
 
 @contextlib.contextmanager
-def _explained(address: str) -> Iterator[None]:
-    """Errors of the store in one line. They name no key."""
+def explained(address: str, *, absent: bool = False) -> Iterator[None]:
+    """Errors of the store in one line. They name no key. `absent`: FileNotFoundError is raised as it is."""
     from obstore.exceptions import BaseError
 
     try:
         yield
     except FileNotFoundError:
+        if absent:
+            raise
         raise StartError(f"{address} does not exist") from None
     except (BaseError, OSError, ValueError) as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StartError(f"{address} is not accessible ({said[:300]})") from None
 
 
-def _store(address: str) -> Any:
+def opened_store(address: str) -> Any:
     try:
         from obstore.store import S3Store
     except ModuleNotFoundError:
         raise StartError(NOT_INSTALLED) from None
     options: Any = {"timeout": timedelta(minutes=5), "allow_http": os.environ.get("AWS_ALLOW_HTTP") in ("true", "1")}
-    with _explained(address):
+    with explained(address):
         return S3Store.from_url(address, retry_config=RETRIES, client_options=options)
 
 
@@ -55,18 +57,18 @@ def _apart(address: str) -> tuple[Any, str]:
     folder, _, name = address.rpartition("/")
     if not name or not folder.removeprefix(SCHEME):
         raise StartError(f"{address} names no bundle: s3://bucket/folder/bundle")
-    return _store(folder), name
+    return opened_store(folder), name
 
 
 def send(path: Path, folder: str) -> str:
     """Copies a bundle into a folder of a bucket; returns its address. Raises StartError, and leaves no other bundle
     than a whole one.
     """
-    store = _store(folder.rstrip("/"))
+    store = opened_store(folder.rstrip("/"))
     address, size = f"{folder.rstrip('/')}/{path.name}", path.stat().st_size
     import obstore
 
-    with _explained(address):
+    with explained(address):
         obstore.put(store, path.name, path, chunk_size=PART)
         stored = obstore.head(store, path.name)["size"]
         if stored != size:
@@ -83,7 +85,7 @@ def fetched(address: str) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory(prefix="crewship-bundle-") as folder:
         path = Path(folder) / name
-        with _explained(address), open(path, "wb") as file:
+        with explained(address), open(path, "wb") as file:
             found = obstore.get(store, name)
             for part in found.stream(min_chunk_size=PART):
                 file.write(part)
@@ -93,14 +95,17 @@ def fetched(address: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def heads(folder: str, suffix: str) -> Iterator[Iterator[tuple[str, Path, int, float]]]:
-    """Addresses, sizes and times of the bundles of a folder, each with a file of its beginning and its end."""
-    store = _store(folder.rstrip("/"))
+def heads(folder: str, suffix: str, mark: str) -> Iterator[Iterator[tuple[str, Path, int, float]]]:
+    """Addresses, sizes and times of the bundles of a folder, each with a file of its beginning and its end. Beside
+    those that are left out lies a file whose name ends with `mark`.
+    """
+    store = opened_store(folder.rstrip("/"))
     import obstore
 
-    def each() -> Iterator[tuple[str, Path, int, float]]:
-        with _explained(folder):
-            for found in [meta for batch in obstore.list(store) for meta in batch if meta["path"].endswith(suffix)]:
+    def described() -> Iterator[tuple[str, Path, int, float]]:
+        with explained(folder):
+            each = {meta["path"]: meta for batch in obstore.list(store) for meta in batch}
+            for found in [meta for path, meta in each.items() if path.endswith(suffix) and path + mark not in each]:
                 size = found["size"]
                 spans = [(0, min(HEAD, size)), (max(HEAD, size - END), size)]
                 with contextlib.suppress(FileNotFoundError):  # it was deleted meanwhile
@@ -110,12 +115,12 @@ def heads(folder: str, suffix: str) -> Iterator[Iterator[tuple[str, Path, int, f
 
     with tempfile.TemporaryDirectory(prefix="crewship-bundle-") as scratch:
         path = Path(scratch) / "head"
-        yield each()
+        yield described()
 
 
 def delete(address: str) -> None:
     store, name = _apart(address)
     import obstore
 
-    with _explained(address):
+    with explained(address):
         obstore.delete(store, name)

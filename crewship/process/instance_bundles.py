@@ -12,22 +12,26 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import asyncpg
 import orjson
 
 from crewship.process import keys
+from crewship.process.blob_stores import Place
 from crewship.process.bundles import EVERYTHING, OPERATOR, Seal
 from crewship.process.database import Access, StartError, database, place_of, wait_for_database
 from crewship.process.dumps import Restoring, dumped, restoring
 from crewship.process.private_files import make_private, write_secret
 from models import migrations
 from resolvers.instance.bundles import sealing
+from resolvers.instance.bundles.beside import content, content_fault
 from resolvers.instance.bundles.faults import BundleError, BundleFault
 from resolvers.instance.bundles.files import BLOBS, FILES, Counted, Described, add_files, has_room, put_file
 from resolvers.instance.bundles.reading import FORMATS, Bundle
@@ -40,6 +44,9 @@ from resolvers.oversight.backups.arriving import MOST_ROWS, NOT_ITS_MANIFEST, ch
 from resolvers.oversight.backups.outputs import BackupScope
 from resolvers.oversight.backups.places import SUFFIX, clear_unfinished
 from resolvers.rules.memory_versions import FOLDER as MEMORY
+
+if TYPE_CHECKING:
+    from crewship.process.incremental import Apart
 
 FOLDER: Final = "instance"
 HEAD: Final = "head.json"
@@ -67,7 +74,8 @@ GUIDE: Final = """# A backup of a Crewship instance
 
 `payload` is a tar archive, compressed with zstd and sealed with age. `key`, if there is one, is the identity, sealed
 with the passphrase. The archive has the keys of the instance (`keys.json`), a dump of its database (`db/<number>`, the
-pieces of an archive for pg_restore) and its files (`files/<number>.json`, `blobs/<sha256>`).
+pieces of an archive for pg_restore) and its files (`files/<number>.json`, `blobs/<sha256>`). If this file has an entry
+`blobs`, it needs the contents that this entry lists, in the folder `blobs` beside it.
 
 To restore it, install Crewship {version} or newer, name an empty data directory, and an empty database if PostgreSQL
 is not the embedded one, and run
@@ -94,8 +102,12 @@ class RestoredInstance:
     manifest: dict[str, Any]
 
 
-async def create(settings: Settings, access: Access, seal: Seal, folder: Path | None) -> MadeBundle:
-    """A bundle of everything, of one snapshot, while the service works on. Raises StartError, KeysError."""
+async def create(
+    settings: Settings, access: Access, seal: Seal, folder: Path | None, beside: Place | None = None
+) -> MadeBundle:
+    """A bundle of everything, of one snapshot, while the service works on. `beside`: where contents of files go that
+    are not in the bundle. Raises StartError, KeysError.
+    """
     if seal.none:
         raise StartError(SEALED_ONLY)
     settings = keys.with_stored(settings)
@@ -106,14 +118,16 @@ async def create(settings: Settings, access: Access, seal: Seal, folder: Path | 
     clear_unfinished(target, time.time())
     if not has_room(str(target), ROOM):
         raise StartError(NO_ROOM.format(target, ROOM >> 20))
-    sealed = sealing.Sealing(seal.recipient) if seal.recipient else await sealing.with_passphrase(seal.passphrase or "")
+    sealed = await _sealing(seal, beside)
+    apart = _apart(settings, sealed, target, beside)
     payload = Payload(target, sealed)
     try:
         now = datetime.now(UTC).replace(microsecond=0)
         payload.add(HEAD, orjson.dumps({"scope": FOLDER, "schema": migrations.applied()}))
         payload.add(KEYS, orjson.dumps(keys.held(settings)))
         contents, revision = await _dump(access, payload)
-        contents |= _add_files(settings, payload)
+        contents |= _add_files(settings, payload, apart)
+        blobs = None if apart is None else apart.finish()
         size, digest = payload.finish()
         if not has_room(str(target), size):
             raise StartError(NO_ROOM.format(target, size >> 20))
@@ -122,12 +136,31 @@ async def create(settings: Settings, access: Access, seal: Seal, folder: Path | 
         }
         written = orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
         path = _name(target, now)
-        size = write_bundle(path, written, GUIDE.format(version=version("crewship")), sealed.key, payload)
+        guide = GUIDE.format(version=version("crewship"))
+        size = write_bundle(path, written, guide, sealed.key, payload, blobs or None)
     except OSError as error:
         raise StartError(f"the bundle could not be written to {target} ({error.strerror or error})") from error
     finally:
         payload.close()
     return MadeBundle(path, size, orjson.loads(written))
+
+
+async def _sealing(seal: Seal, beside: Place | None) -> sealing.Sealing:
+    if seal.recipient:
+        return sealing.Sealing(seal.recipient)
+    if beside is None:
+        return await sealing.with_passphrase(seal.passphrase or "")
+    from crewship.process.incremental import key_of
+
+    return await key_of(beside, seal.passphrase or "")
+
+
+def _apart(settings: Settings, sealed: sealing.Sealing, folder: Path, beside: Place | None) -> "Apart | None":
+    if beside is None:
+        return None
+    from crewship.process.incremental import Apart
+
+    return Apart(beside, sealed, keys.held(settings)["NEXTAUTH_SECRET"], folder)
 
 
 async def _dump(access: Access, payload: Payload) -> tuple[dict[str, Any], str | None]:
@@ -163,7 +196,7 @@ async def _workspaces(conn: Any) -> list[dict[str, str]]:
     return [dict(row) for row in await conn.fetch("SELECT id, slug, name FROM workspaces ORDER BY slug")]
 
 
-def _add_files(settings: Settings, payload: Payload) -> dict[str, int]:
+def _add_files(settings: Settings, payload: Payload, apart: "Apart | None") -> dict[str, int]:
     counted = Counted()
     try:
         base = os.open(settings.storage_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -171,11 +204,12 @@ def _add_files(settings: Settings, payload: Payload) -> dict[str, int]:
         base = -1
     if base >= 0:
         try:
-            for _ in add_files(payload, base, frozenset({(INCOMING,)}), counted):
+            for _ in add_files(payload, base, frozenset({(INCOMING,)}), counted, apart):
                 pass
         finally:
             os.close(base)
-    return {"files": counted.files, "file_bytes": counted.bytes, "files_skipped": counted.skipped}
+    beside = {} if apart is None else apart.counted
+    return {"files": counted.files, "file_bytes": counted.bytes, "files_skipped": counted.skipped, **beside}
 
 
 def _manifest(contents: dict[str, Any], revision: str | None, sealed: sealing.Sealing, now: datetime) -> dict[str, Any]:
@@ -245,6 +279,8 @@ def _check_room(settings: Settings, bundle: Bundle) -> None:
     if not isinstance(needed, int):
         raise BundleError(BundleFault.invalid_manifest, NOT_ITS_MANIFEST)
     needed *= 2 if settings.database_url is None else 1
+    if bundle.manifest["contents"].get("blobs"):
+        needed += int(bundle.manifest["contents"].get("file_bytes") or 0)
     make_private(settings.data_dir)
     if not has_room(str(settings.data_dir), needed):
         raise StartError(NO_ROOM.format(settings.data_dir, needed >> 20))
@@ -270,7 +306,8 @@ def _arrive(settings: Settings, bundle: Bundle, identity: str, rows: Restoring |
         arriving = iter(entries)
         keys_of_it = _head(arriving, bundle.manifest)
         _check_keys(settings, keys_of_it)
-        landing = _Files(settings.storage_path) if rows is not None else None
+        beside = partial(_beside, bundle, identity)
+        landing = _Files(settings.storage_path, beside) if rows is not None else None
         try:
             for name, size, content in arriving:
                 if name.startswith("db/") and size <= MOST_ROWS and not files:
@@ -282,6 +319,10 @@ def _arrive(settings: Settings, bundle: Bundle, identity: str, rows: Restoring |
                     files += 1
                     if landing is not None:
                         landing.expect(file)
+                    elif file.blob and (
+                        fault := content_fault(file.blob, file.size, file.sha256, identity, bundle.beside)
+                    ):
+                        raise BundleError(BundleFault.invalid_checksum, fault)
                 elif name.startswith(BLOBS):
                     if landing is not None:
                         landing.land(name.removeprefix(BLOBS), content)
@@ -298,6 +339,13 @@ def _arrive(settings: Settings, bundle: Bundle, identity: str, rows: Restoring |
         _keep_keys(settings, keys_of_it)
     counts = bundle.manifest["contents"].get("rows") or {}
     return RestoredInstance(sum(counts.values()), files, bundle.manifest)
+
+
+def _beside(bundle: Bundle, identity: str, file: Described) -> AbstractContextManager[IO[bytes]]:
+    """The content of a file that the payload does not have."""
+    if file.blob is None:
+        raise BundleError(BundleFault.invalid_checksum, NOT_ITS_MANIFEST)
+    return content(file.blob, file.size, identity, bundle.beside)
 
 
 def _head(entries: Any, manifest: dict[str, Any]) -> dict[str, str]:
@@ -338,9 +386,12 @@ def _keep_keys(settings: Settings, found: dict[str, str]) -> None:
 
 
 class _Files:
-    """Files of a bundle on their way into the store. A content that several files have is in the bundle once."""
+    """Files of a bundle on their way into the store. A content that several files have is in the bundle once, or
+    `beside` it.
+    """
 
-    def __init__(self, storage: Path) -> None:
+    def __init__(self, storage: Path, beside: Callable[[Described], AbstractContextManager[IO[bytes]]]) -> None:
+        self._beside = beside
         storage.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._base = os.open(storage, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._first = dict[str, tuple[str, ...]]()
@@ -358,12 +409,15 @@ class _Files:
         self._first.setdefault(digest, file.names)
 
     def settle(self) -> None:
-        """A file without a content of its own has that of an earlier one."""
+        """A file without a content of its own has that of an earlier one, or one beside the bundle."""
         file, self._expected = self._expected, None
         if file is None:
             return
         if (names := self._first.get(file.sha256)) is None:
-            raise BundleError(BundleFault.invalid_checksum, NOT_ITS_MANIFEST)
+            with self._beside(file) as found:
+                self._put(file, found)
+            self._first[file.sha256] = file.names
+            return
         parent = open_directory(self._base, names[:-1])
         try:
             with os.fdopen(open_file(parent, names[-1]), "rb") as content:

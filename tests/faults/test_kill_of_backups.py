@@ -3,6 +3,7 @@ nothing.
 """
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from crewship.process.incremental import GRACE
 from resolvers.instance.bundles.reading import Bundle
 from tests.process.commands import CREWSHIP, PATIENCE, environment, run
 from tests.process.ships import Ship
@@ -112,3 +114,52 @@ def contents(ship: Ship, slug: str) -> tuple[int, int] | None:
     told = json.loads(made.stdout)
     Path(told["path"]).unlink()
     return told["rows"], told["files"]
+
+
+def test_incremental_bundles_are_whole_whatever_is_killed(ship: Ship) -> None:
+    """Makers and rotations are killed in turn; each bundle of the list has all contents that it needs."""
+    folder, files = ship.directory / "incremental", ship.data_dir / "files" / "large"
+    files.mkdir(parents=True)
+    given = ("--incremental", "--passphrase-file", str(ship.passphrase), "--to", str(folder))
+    rotate = ("rotate", "--from", str(folder), "--keep-last", "2")
+    renew(files, 0)
+    makes = duration(ship.env, "create", *given)
+    rotates, struck = duration(ship.env, *rotate), 0
+    for number, after in enumerate(moments(1.0)):
+        renew(files, number)
+        if number % 2:
+            struck += killed(ship.env, after * makes, "create", *given)
+        else:
+            grow_old(folder)
+            assert run("backup", "create", *given, env=ship.env).returncode == 0
+            struck += killed(ship.env, after * rotates, *rotate)
+        listed = json.loads(run("backup", "list", "--from", str(folder), "--json", env=ship.env).stdout)
+        assert listed
+        for entry in listed:
+            verified = run("backup", "verify", entry["path"], env=ship.env)
+            assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert struck > MOMENTS // 2
+    grow_old(folder)
+    assert run("backup", *rotate, env=ship.env).returncode == 0
+    grow_old(folder)
+    assert run("backup", *rotate, env=ship.env).returncode == 0
+    needed = set[str]()
+    for path in folder.glob("*.tar.zst"):
+        with Bundle(path) as bundle:
+            needed |= {blob.path for blob in bundle.blobs()}
+    there = {f"{path.parent.name}/{path.name}" for path in (folder / "blobs").glob("*/*")}
+    assert there == needed
+
+
+def renew(files: Path, number: int) -> None:
+    """Twenty files, of which each round replaces some."""
+    for each in range(20):
+        path = files / str(each)
+        if not path.exists() or each % 5 == number % 5:
+            path.write_bytes(os.urandom(1 << 17))
+
+
+def grow_old(folder: Path) -> None:
+    then = time.time() - GRACE - 60
+    for each in folder.rglob("*"):
+        os.utime(each, (then, then))

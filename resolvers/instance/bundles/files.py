@@ -10,11 +10,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 import orjson
 
 from resolvers.errors import Refusal
+from resolvers.instance.bundles.beside import IS_PATH
 from resolvers.instance.bundles.faults import BundleError, BundleFault
 from resolvers.instance.bundles.writing import COPIED, Payload
 from resolvers.instance.confined import NEW, open_directory, open_file
@@ -33,7 +34,21 @@ class Counted:
     skipped: int = 0
 
 
-def add_files(payload: Payload, base: int, left_out: frozenset[tuple[str, ...]], counted: Counted) -> Iterator[str]:
+class Apart(Protocol):
+    """Puts a content, given by its SHA-256 and size, beside the bundle and returns its path; None if it belongs into
+    the payload.
+    """
+
+    def __call__(self, sha256: str, size: int, content: IO[bytes], /) -> str | None: ...
+
+
+def add_files(
+    payload: Payload,
+    base: int,
+    left_out: frozenset[tuple[str, ...]],
+    counted: Counted,
+    apart: Apart | None = None,
+) -> Iterator[str]:
     """Adds what is below an open directory, and yields each path. `left_out`: names of directories from here; `*` is
     any name. What is no plain file, or cannot be named, is skipped and counted. A file that changes meanwhile is taken
     as it was read.
@@ -52,7 +67,7 @@ def add_files(payload: Payload, base: int, left_out: frozenset[tuple[str, ...]],
                 counted.skipped += 1
                 continue
             with file:
-                _add_file(payload, whole, file, known, counted)
+                _add_file(payload, whole, file, known, counted, apart)
             yield whole
 
 
@@ -63,7 +78,9 @@ def _is_in(names: tuple[str, ...], left_out: frozenset[tuple[str, ...]]) -> bool
     )
 
 
-def _add_file(payload: Payload, path: str, file: IO[bytes], known: dict[str, None], counted: Counted) -> None:
+def _add_file(
+    payload: Payload, path: str, file: IO[bytes], known: dict[str, None], counted: Counted, apart: Apart | None
+) -> None:
     digest, size = hashlib.sha256(), 0
     with tempfile.SpooledTemporaryFile(SPOOLED, dir=str(payload.path.parent)) as spooled:
         copy: Any = spooled
@@ -75,8 +92,11 @@ def _add_file(payload: Payload, path: str, file: IO[bytes], known: dict[str, Non
         found = digest.hexdigest()
         mode = os.fstat(file.fileno()).st_mode & 0o777
         described = {"path": path, "size": size, "mode": mode, "sha256": found}
+        beside = None if apart is None else apart(found, size, copy)
+        if beside is not None:
+            described["blob"] = beside
         payload.add(f"{FILES}{counted.files}.json", orjson.dumps(described))
-        if found not in known:
+        if beside is None and found not in known:
             payload.copy(f"{BLOBS}{found}", copy, size)
             if len(known) < MOST_KNOWN:
                 known[found] = None
@@ -92,6 +112,7 @@ class Described:
     size: int
     mode: int
     sha256: str
+    blob: str | None = None  # the path of a content that lies beside the bundle
 
     @classmethod
     def read(cls, content: bytes) -> "Described":
@@ -99,7 +120,10 @@ class Described:
         try:
             found: dict[str, Any] = orjson.loads(content)
             names = names_of(found["path"])
-            made = cls(names, int(found["size"]), int(found["mode"]) & 0o755, str(found["sha256"]))
+            blob = found.get("blob")
+            made = cls(names, int(found["size"]), int(found["mode"]) & 0o755, str(found["sha256"]), blob)
+            if blob is not None and not IS_PATH.fullmatch(blob):
+                raise ValueError("no path of a content")
         except (Refusal, KeyError, TypeError, ValueError) as error:
             raise BundleError(
                 BundleFault.invalid_checksum, "The bundle has a file whose name leads out of its folder"

@@ -16,6 +16,8 @@ from typing import IO, Any, Final
 import orjson
 
 from resolvers.instance.bundles import writing
+from resolvers.instance.bundles.beside import NOT_ITS_LIST, Beside, Blob, listed
+from resolvers.instance.bundles.beside import fault as beside_fault
 from resolvers.instance.bundles.faults import BundleError, BundleFault
 from resolvers.instance.bundles.sealing import MOST_KEY, Unsealed
 
@@ -34,6 +36,7 @@ class Bundle:
     def __init__(self, path: Path) -> None:
         """Raises OSError, and BundleError for one without a readable manifest."""
         self.path = path
+        self.beside: Beside | None = None  # where the contents are that lie beside it
         # without O_NONBLOCK, opening a pipe waits for a writer
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         self._file: IO[bytes] = os.fdopen(opened, "rb")
@@ -94,6 +97,35 @@ class Bundle:
         """The entry of a bundle with a passphrase."""
         with self._at_payload() as (_, key):
             return key
+
+    def blobs(self) -> Iterator[Blob]:
+        """The contents that lie beside it."""
+        import zstandard
+
+        expected = _told(self.manifest, "contents", "blobs")
+        if not expected:
+            return
+        count = 0
+        try:
+            with self._unpacked() as tar:
+                for _ in range(MOST_BEFORE):
+                    if (entry := tar.next()) is None or not entry.isreg() or entry.name == writing.PAYLOAD:
+                        break
+                    if entry.name == writing.BLOBS:
+                        for count, blob in enumerate(listed(_content(tar, entry)), 1):  # noqa: B007
+                            yield blob
+                        break
+        except (zstandard.ZstdError, tarfile.TarError, EOFError) as error:
+            raise BundleError(BundleFault.invalid_checksum, NOT_WHOLE) from error
+        if count != expected:
+            raise BundleError(BundleFault.invalid_checksum, NOT_ITS_LIST)
+
+    def beside_fault(self) -> str:
+        """The text of what is wrong with the contents beside it; empty if all are whole."""
+        try:
+            return next((text for blob in self.blobs() if (text := beside_fault(blob, self.beside))), "")
+        except BundleError as error:
+            return str(error)
 
     @property
     def sealed(self) -> bool:

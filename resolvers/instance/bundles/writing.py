@@ -1,6 +1,7 @@
 """Writing of a bundle, piece by piece: no bundle and no file of one is in memory.
 
-    bundle   zstd(tar(MANIFEST.json, RESTORE.md, key?, payload)), and a frame that zstd skips: SHA-256 of all before it
+    bundle   zstd(tar(MANIFEST.json, RESTORE.md, key?, blobs?, payload)), and a frame that zstd skips: SHA-256 of all
+             before it
     payload  zstd(tar(…)), sealed with age or not
 
 A bundle has its name only when it is whole and on the disk: until then it is called `.partial`.
@@ -21,6 +22,7 @@ from resolvers.instance.telemetry import log
 MANIFEST: Final = "MANIFEST.json"
 GUIDE: Final = "RESTORE.md"
 KEY: Final = "key"
+BLOBS: Final = "blobs"
 PAYLOAD: Final = "payload"
 PARTIAL: Final = ".partial"
 COPIED: Final = 1 << 20  # bytes
@@ -100,8 +102,10 @@ class Payload:
         self.path.unlink(missing_ok=True)
 
 
-def write_bundle(target: Path, manifest: bytes, guide: str, key: bytes | None, payload: Payload) -> int:
-    """Returns its size. `target` exists with all of it, or not at all."""
+def write_bundle(
+    target: Path, manifest: bytes, guide: str, key: bytes | None, payload: Payload, blobs: bytes | None = None
+) -> int:
+    """Returns its size. `target` exists with all of it, or not at all. `blobs`: the list of contents beside it."""
     import zstandard
 
     partial = target.with_name(target.name + PARTIAL)
@@ -113,6 +117,8 @@ def write_bundle(target: Path, manifest: bytes, guide: str, key: bytes | None, p
             tar.addfile(_entry(GUIDE, len(guide.encode()), 0o644), io.BytesIO(guide.encode()))
             if key is not None:
                 tar.addfile(_entry(KEY, len(key), 0o600), io.BytesIO(key))
+            if blobs is not None:
+                tar.addfile(_entry(BLOBS, len(blobs), 0o600), io.BytesIO(blobs))
             payload.put_into(tar)
         file.write(trailer(bytes.fromhex(measured.sha256)))
         file.flush()
