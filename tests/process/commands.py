@@ -43,9 +43,9 @@ def migrated(data_dir: Path) -> Path:
     return data_dir
 
 
-def run(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, env: Mapping[str, str], within: float = PATIENCE) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*CREWSHIP, *arguments], env=dict(env), cwd="/", capture_output=True, text=True, timeout=PATIENCE, check=False
+        [*CREWSHIP, *arguments], env=dict(env), cwd="/", capture_output=True, text=True, timeout=within, check=False
     )
 
 

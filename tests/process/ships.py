@@ -47,6 +47,6 @@ class Ship:
             assert served.end() == 0
 
     def backup(self, *arguments: str) -> dict[str, Any]:
-        done = run("backup", *arguments, "--json", env=self.env)
+        done = run("backup", *arguments, "--json", env=self.env, within=3 * PATIENCE)
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
