@@ -24,7 +24,8 @@ async def back_up(tick: Tick) -> None:
     if instance.settings.backup_passphrase is None:
         log.error(WITHOUT_A_SEAL)
         return
-    if not await _succeeds("create"):
+    beside = ("--incremental",) if instance.settings.backup_incremental else ()
+    if not await _succeeds("create", *beside):
         return
     await _succeeds("rotate", "--scope", "instance", "--keep-last", str(instance.settings.backup_keep))
 

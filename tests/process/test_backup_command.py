@@ -179,11 +179,15 @@ def test_a_server_backs_itself_up_and_rehearses(ship: Ship) -> None:
         return str(ask(served.port, "GET", "/metrics").decode())
 
     env = environment(
-        migrated(ship.directory / "daily"), CREWSHIP_BACKUP_KEEP="2", CREWSHIP_BACKUP_PASSPHRASE=PASSPHRASE
+        migrated(ship.directory / "daily"),
+        CREWSHIP_BACKUP_KEEP="2",
+        CREWSHIP_BACKUP_PASSPHRASE=PASSPHRASE,
+        CREWSHIP_BACKUP_INCREMENTAL="true",
     )
     folder = ship.directory / "daily" / "backups" / "instance"
     with serving(env=env) as served:
         until(lambda: "crewship_backup_rehearsal_success 1.0" in shown(), within=3 * PATIENCE)
         assert served.end() == 0
-    [made] = folder.iterdir()
+    [made] = folder.glob("*.tar.zst")
+    assert (folder / "blobs" / "key").exists()
     assert str(made) in run("backup", "list", env=env).stdout
