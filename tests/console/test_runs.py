@@ -82,10 +82,12 @@ async def test_ten_thousand_runs_and_the_trace_of_one(place: World, failed: Run,
     assert await page.value(ROWS) < 60
     await pictures(page, "runs")
     await judge(page, axe, "runs")
+    await page.press("j")
     for _ in range(4):
         await page.value("document.querySelector('.view').scrollTo(0, 1e9)")
         before = await page.value("document.querySelector('.view ul').offsetHeight")
         await page.until(f"document.querySelector('.view ul').offsetHeight > {before}")
+        assert await page.value("document.querySelector('.view').scrollTop") > before / 2, "back at the chosen row"
     assert await page.value(ROWS) < 60
     await page.click(".states button:nth-of-type(5)")
     await page.until("document.querySelector('h1 small').innerText === '1'")

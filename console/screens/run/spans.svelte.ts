@@ -2,6 +2,7 @@ import { RunLive } from "../../generated/RunLive";
 import { RunSpans } from "../../generated/RunSpans";
 import type { TraceSpanFragment } from "../../generated/types";
 import { client } from "../../lib/client";
+import { idle } from "../../lib/idle";
 import { follow } from "../../lib/live.svelte";
 
 export type Span = TraceSpanFragment;
@@ -23,7 +24,10 @@ export class Spans {
   edges = $state.raw<readonly Edge[]>([]);
   total = $state(0);
   folded = $state.raw<ReadonlySet<string>>(new Set());
-  lines = $derived(linesOf(this.edges, this.folded));
+  lines = $derived(this.#ordered(this.edges, this.folded));
+  /** The place of each span among the edges, and its line: what did not change is not shown anew. */
+  #places = new Map<string, number>();
+  #lines: Line[] = [];
   #reading = false;
   #stale = false;
 
@@ -55,8 +59,9 @@ export class Spans {
         const { data } = await client.query(RunSpans, { ws: this.ws, id: this.id, after }, { requestPolicy: "network-only" }).toPromise();
         const page = data?.run?.spans;
         if (!page) return;
-        const known = new Set(this.edges.map(({ node }) => node.id));
-        this.edges = [...this.edges, ...page.edges.filter(({ node }) => !known.has(node.id))];
+        // The first lines come at once, the others between two frames: a person may scroll.
+        if (this.edges.length) await idle();
+        this.#add(page.edges);
         this.total = page.totalCount;
         this.#stale ||= page.pageInfo.hasNextPage;
       }
@@ -65,29 +70,42 @@ export class Spans {
     }
   }
 
+  #add(read: readonly Edge[]): void {
+    const added = read.filter(({ node }) => !this.#places.has(node.id));
+    for (const [at, { node }] of added.entries()) this.#places.set(node.id, this.edges.length + at);
+    this.edges = [...this.edges, ...added];
+  }
+
   #hear(span: Span): void {
-    const at = this.edges.findIndex(({ node }) => node.id === span.id);
-    if (at < 0) return void this.read();
+    const at = this.#places.get(span.id);
+    if (at === undefined) return void this.read();
     this.edges = this.edges.with(at, { cursor: this.edges[at]!.cursor, node: span });
   }
-}
 
-function linesOf(edges: readonly Edge[], folded: ReadonlySet<string>): Line[] {
-  const known = new Set(edges.map(({ node }) => node.id));
-  const within = new Map<string, number[]>();
-  const outer: number[] = [];
-  for (const [at, { node }] of edges.entries()) {
-    if (node.parentId && known.has(node.parentId)) within.set(node.parentId, [...(within.get(node.parentId) ?? []), at]);
-    else outer.push(at);
+  /** A span stands below its parent, in the order in which both begin. */
+  #ordered(edges: readonly Edge[], folded: ReadonlySet<string>): Line[] {
+    const within = new Map<number | undefined, number[]>();
+    for (const [at, { node }] of edges.entries()) {
+      const parent = node.parentId ? this.#places.get(node.parentId) : undefined;
+      const beside = within.get(parent);
+      if (beside) beside.push(at);
+      else within.set(parent, [at]);
+    }
+    const lines: Line[] = [];
+    const waiting = (within.get(undefined) ?? []).toReversed().map((at) => ({ at, depth: 0 }));
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const { at, depth } = next;
+      const inner = within.get(at) ?? [];
+      lines.push(this.#line(edges, at, depth, inner.length));
+      if (!folded.has(edges[at]!.node.id)) for (const one of inner.toReversed()) waiting.push({ at: one, depth: depth + 1 });
+    }
+    return lines;
   }
-  const lines: Line[] = [];
-  const waiting = outer.toReversed().map((at) => ({ at, depth: 0 }));
-  for (let next = waiting.pop(); next; next = waiting.pop()) {
-    const { at, depth } = next;
-    const { node } = edges[at]!;
-    const inner = within.get(node.id) ?? [];
-    lines.push({ span: node, depth, inner: inner.length, before: edges[at - 1]?.cursor });
-    if (!folded.has(node.id)) for (const one of inner.toReversed()) waiting.push({ at: one, depth: depth + 1 });
+
+  #line(edges: readonly Edge[], at: number, depth: number, inner: number): Line {
+    const span = edges[at]!.node;
+    const made = this.#lines[at];
+    if (made?.span === span && made.depth === depth && made.inner === inner) return made;
+    return (this.#lines[at] = { span, depth, inner, before: edges[at - 1]?.cursor });
   }
-  return lines;
 }
