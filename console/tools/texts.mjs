@@ -1,8 +1,11 @@
-// Texts stand in one file, and each screen loads its own only: a name such as `texts.acts.save` becomes the text itself, and what is no text (a
+// Texts stand in a few files, and each screen loads its own only: a name such as `texts.acts.save` becomes the text itself, and what is no text (a
 // text with values, a table of texts) comes from a module of its own.
-const FILE = "/lib/texts.ts";
-const IMPORT = /import \{ texts(?: as (\w+))? \} from "[./a-z]*texts";/;
-const named = (local) => new RegExp(`(?<![\\w.$/])${local}((?:\\??\\.[A-Za-z_]\\w*)+)`, "g");
+import { readdirSync } from "node:fs";
+
+const HERE = new URL("../lib/", import.meta.url);
+const FILES = readdirSync(HERE).filter((name) => /^texts(\.[a-z]+)?\.ts$/.test(name));
+const IMPORT = /import \{ ([\w, ]+) \} from "[./a-z]*\/(texts(?:\.[a-z]+)?)";/g;
+const named = (locals) => new RegExp(`(?<![\\w.$/])(${locals.join("|")})((?:\\??\\.[A-Za-z_]\\w*)+)`, "g");
 const MODULE = "virtual:texts/";
 
 function written(value) {
@@ -11,7 +14,8 @@ function written(value) {
 }
 
 export async function texts() {
-  const all = (await import("../lib/texts.ts")).texts;
+  const all = {};
+  for (const file of FILES) all[file.slice(0, -3)] = await import(new URL(file, HERE));
 
   /** The first part of a chain of names that is no table, and the names behind it: methods of a text. */
   function resolved(names) {
@@ -19,7 +23,7 @@ export async function texts() {
     for (const [at, name] of names.entries()) {
       if (typeof value === "string") return { value, rest: names.slice(at) };
       value = value[name];
-      if (value === undefined) throw new Error(`lib/texts.ts has no ${names.join(".")}`);
+      if (value === undefined) throw new Error(`there is no text ${names.join(".")}`);
     }
     return { value, rest: [] };
   }
@@ -30,19 +34,24 @@ export async function texts() {
     resolveId: (id) => (id.startsWith(MODULE) ? id : null),
     load: (id) => (id.startsWith(MODULE) ? `export default ${written(resolved(id.slice(MODULE.length).split("/")).value)};` : null),
     transform(code, id) {
-      const imported = /\.(svelte|ts)$/.test(id) && !id.endsWith(FILE) && IMPORT.exec(code);
-      if (!imported) return null;
-      const parts = new Set();
-      const made = code.replace(named(imported[1] ?? "texts"), (found, chain) => {
-        const names = chain.split(/\??\./).slice(1);
+      if (!/\.(svelte|ts)$/.test(id) || FILES.some((file) => id.endsWith(`/lib/${file}`))) return null;
+      /** The file and the table of each name that is imported. */
+      const tables = new Map();
+      for (const [, names, file] of code.matchAll(IMPORT)) {
+        for (const [table, local = table] of names.split(", ").map((name) => name.split(" as "))) tables.set(local, [file, table]);
+      }
+      if (!tables.size) return null;
+      const parts = new Map();
+      const made = code.replace(named([...tables.keys()]), (_, local, chain) => {
+        const names = [...tables.get(local), ...chain.split(/\??\./).slice(1)];
         const { value, rest } = resolved(names);
         if (typeof value === "string") return [JSON.stringify(value), ...rest].join(".");
-        const part = names.slice(0, 2);
-        parts.add(part.join("/"));
-        return [`texts_${part.join("_")}`, ...names.slice(2)].join(".");
+        const part = names.slice(0, 4);
+        parts.set(part.join("/"), part.slice(1).join("_"));
+        return [part.slice(1).join("_"), ...names.slice(4)].join(".");
       });
-      const imports = [...parts].map((part) => `import texts_${part.replace("/", "_")} from "${MODULE}${part}";`).join(" ");
-      return { code: made.replace(IMPORT, imports), map: null };
+      let imports = [...parts].map(([part, name]) => `import ${name} from "${MODULE}${part}";`).join(" ");
+      return { code: made.replace(IMPORT, () => [imports, (imports = "")][0]), map: null };
     },
   };
 }
