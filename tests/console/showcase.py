@@ -163,7 +163,8 @@ class Team:
         for order, (title, after, status) in enumerate(TASKS):
             times: dict[str, Any] = {}
             if status in (TaskStatus.COMPLETED, TaskStatus.IN_PROGRESS):
-                times["started_at"] = began + timedelta(minutes=4 * len(after) + order)
+                ready = max((tasks[at].completed_at or began for at in after), default=began)
+                times["started_at"] = ready + timedelta(minutes=order % 2)
             if status is TaskStatus.COMPLETED:
                 times |= {"completed_at": times["started_at"] + timedelta(minutes=3), "duration_ms": 180_000}
             tasks.append(

@@ -57,6 +57,9 @@ SCREENS = {
 }
 """Path and a text of its rows."""
 HEIGHT = 800
+SIDEWAYS = """[...document.querySelectorAll('main .scrolls, main .view')]
+    .filter(one => one.scrollWidth > one.clientWidth).map(one => one.outerHTML.slice(0, 120))"""
+"""What moves up and down, and sideways too on a phone: a part of it is cut."""
 
 
 async def test_each_screen_shows_the_teams_work(place: World, team: dict[str, str], page: Page) -> None:
@@ -75,6 +78,7 @@ async def test_each_screen_shows_the_teams_work(place: World, team: dict[str, st
         assert await page.value("document.documentElement.scrollWidth <= innerWidth"), await page.value(
             f"{wide}.map(one => one.outerHTML.slice(0, 120))"
         )
+        assert await page.value(SIDEWAYS) == [], name
     assert page.complaints == []
 
 

@@ -30,7 +30,7 @@ export interface Scale {
 
 const USUAL = 60_000; // milliseconds, where nothing has ended yet
 const LONGEST = 4; // widths of a task, for a stretch in which nothing begins or ends
-const BREAK = 72; // pixels that stand for a longer one
+const BREAK = 88; // pixels that stand for a longer one, and hold its length in words
 
 /** Nothing where the task has not begun, or begins once more. */
 export function spanOf(task: Task, now: number): Span | undefined {
