@@ -315,6 +315,7 @@ async def test_tokens_are_created_rotated_and_revoked(page: Page, place: World, 
     good = "document.querySelectorAll('ul[aria-label=Tokens] li')"
     await page.until(f"{good}.length === 2")
     await press(page, "Revoke")
+    await page.until("document.querySelector('dialog[open]')")
     await page.press("Escape")
     await page.until("!document.querySelector('dialog')")
     assert await page.value(f"{good}.length") == 2
