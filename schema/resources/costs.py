@@ -100,34 +100,32 @@ class BudgetType:
     remaining_usd = strawberry.field(description="The part that is neither spent nor reserved.")
 
 
+USAGE = "calls unpriced_calls input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd"
+UNPRICED = "Calls without a known price, which count as free."
+
+
 @node(cost_ops.RunUsage)
 class RunUsageType:
     """The usage and cost of a run's model calls."""
 
-    fields = """
-        calls unpriced_calls input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd
-    """
-    unpriced_calls = strawberry.field(description="Calls without a known price, which count as free.")
+    fields = USAGE
+    unpriced_calls = strawberry.field(description=UNPRICED)
 
 
 @node(MissionUsage)
 class MissionUsageType:
     """The usage and cost of the model calls of a mission's work."""
 
-    fields = """
-        calls unpriced_calls input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd
-    """
-    unpriced_calls = strawberry.field(description="Calls without a known price, which count as free.")
+    fields = USAGE
+    unpriced_calls = strawberry.field(description=UNPRICED)
 
 
 @node(TaskUsage)
 class TaskUsageType:
     """The usage and cost of the model calls of a task's last attempt."""
 
-    fields = """
-        calls unpriced_calls input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd
-    """
-    unpriced_calls = strawberry.field(description="Calls without a known price, which count as free.")
+    fields = USAGE
+    unpriced_calls = strawberry.field(description=UNPRICED)
 
 
 @node(cost_ops.CostOfDay)

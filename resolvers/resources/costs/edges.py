@@ -67,8 +67,8 @@ extend(
 )
 
 
-class MissionUsage(View):
-    """The usage and cost of the model calls of a mission's work, as of a run."""
+class Usage(View):
+    """The sums of model calls."""
 
     calls: int
     unpriced_calls: int
@@ -79,39 +79,22 @@ class MissionUsage(View):
     cost_usd: float
 
 
-graph(MissionUsage, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
+class MissionUsage(Usage):
+    """The usage and cost of the model calls of a mission's work, as of a run."""
 
 
-class RunUsage(View):
+class RunUsage(Usage):
     """The usage and cost of a run's model calls, for those who may read costs; others read no row, so that one document
     serves all. `unpriced_calls` have no known price, and count as free.
     """
 
-    calls: int
-    unpriced_calls: int
-    input_tokens: int
-    output_tokens: int
-    cached_input_tokens: int
-    cache_creation_tokens: int
-    cost_usd: float
 
-
-graph(RunUsage, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
-
-
-class TaskUsage(View):
+class TaskUsage(Usage):
     """The usage and cost of the model calls of a task's last attempt, as of a run."""
 
-    calls: int
-    unpriced_calls: int
-    input_tokens: int
-    output_tokens: int
-    cached_input_tokens: int
-    cache_creation_tokens: int
-    cost_usd: float
 
-
-graph(TaskUsage, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
+for usage in (MissionUsage, RunUsage, TaskUsage):
+    graph(usage, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
 
 
 def _of_assignment(task: Any, calls: Any) -> Any:

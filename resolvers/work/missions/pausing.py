@@ -1,5 +1,7 @@
 """Pausing and continuing missions: tasks that have begun continue, and no other task begins meanwhile."""
 
+from functools import partial
+
 from sqlmodel import col
 
 from models.work.missions import Assignment, AssignmentStatus, Mission, MissionTask
@@ -9,19 +11,18 @@ from resolvers.work.missions.driving import EXPIRE, deadline_of, is_worked_on, l
 from resolvers.work.missions.events import MissionUpdated
 from resolvers.work.missions.moving import NOT_PAUSED
 
-MISSION = Subject(Mission, "id")
-
-
-@command(
-    "missions.pause",
-    Action.CREATE,
-    audit="mission.paused",
-    subject=MISSION,
+of_mission = partial(
+    command,
+    action=Action.CREATE,
+    subject=Subject(Mission, "id"),
     locked=True,
     surfaces=GRAPHQL_ONLY,
     emits=MissionUpdated,
     errors=(Code.CONFLICT,),
 )
+
+
+@of_mission("missions.pause", audit="mission.paused")
 async def pause_mission(ctx: Context, mission: Mission, data: ById) -> Mission:
     """Pause a mission.
 
@@ -35,16 +36,7 @@ async def pause_mission(ctx: Context, mission: Mission, data: ById) -> Mission:
     return await ctx.update(Mission, mission.id, paused_at=NOW, paused_by=ctx.user_id or None)
 
 
-@command(
-    "missions.continue",
-    Action.CREATE,
-    audit="mission.continued",
-    subject=MISSION,
-    locked=True,
-    surfaces=GRAPHQL_ONLY,
-    emits=MissionUpdated,
-    errors=(Code.CONFLICT,),
-)
+@of_mission("missions.continue", audit="mission.continued")
 async def continue_mission(ctx: Context, mission: Mission, data: ById) -> Mission:
     """Resume a paused mission.
 
