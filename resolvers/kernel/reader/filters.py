@@ -34,10 +34,10 @@ class Filter:
     Instead of a column it may be a function from the value to a condition. `leads`: an index begins with this column.
     `bounds`: an index begins or ends there, so that there are plans with it and plans without. `beside`: a filter that
     leads; if an index has both columns, both lead. `scope`: a token also needs this scope, because the filter
-    reads columns that the rows do not show.
+    reads columns that the rows do not show. Without `on`, the operation itself narrows its rows.
     """
 
-    on: Any
+    on: Any = None
     leads: bool = False
     bounds: bool = False
     beside: str = ""
@@ -110,7 +110,7 @@ def conditions(data: BaseModel) -> list[Any]:
     made = []
     for name, filter in filters_of(type(data)).items():
         value = getattr(data, name)
-        if value is None or _is_of_each(filter, value):
+        if value is None or filter.on is None or _is_of_each(filter, value):
             continue
         holds = filter.condition(value)
         made.append(or_(value.clause.is_(None), holds) if getattr(value, "optional", False) else holds)
