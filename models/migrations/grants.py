@@ -35,6 +35,7 @@ ADDED: Final[Mapping[str, Grant]] = {
     "events": added("DELETE"),
     "gdpr_actions": added("UPDATE"),
     "issue_activity": added(erased=True),
+    "issue_texts": Grant(frozenset({"SELECT"})),  # functions of the owner write it
     "job_steps": added("DELETE"),
     "journal_entries": added("DELETE", erased=True),
     "kept_days": Grant(frozenset({"SELECT"})),  # the owner writes it
@@ -72,6 +73,9 @@ FUNCTIONS: Final = (
     "audit_take_out(text, text, jsonb, text[], text[])",
     "audit_sign_erased(text, text[], bytea[])",
     "analyze_what_changed()",
+    "issue_candidates(text, text, integer)",
+    "issue_text_written()",
+    "issue_text_removed()",
 )
 """They run with the rights of the owner, and only the application's role may call them."""
 

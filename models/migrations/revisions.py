@@ -20,7 +20,7 @@ from models.migrations import SETTINGS, TABLE_LOCK_TIMEOUT, head, number
 
 PAGES = 64
 """The pages of a table that `fill` changes in a transaction: half a megabyte."""
-FILL = """
+PART_BY_PART = """
     DO $fill$
     DECLARE
         part regclass;
@@ -30,14 +30,14 @@ FILL = """
             (SELECT array_agg(relid) FROM pg_partition_tree('{table}') WHERE isleaf), ARRAY['{table}'::regclass]
         ) LOOP
             FOR page IN 0 .. pg_relation_size(part) / current_setting('block_size')::bigint BY {pages} LOOP
-                EXECUTE 'UPDATE ' || part
-                    || $update$ SET {values} WHERE ctid >= $1 AND ctid < $2 AND ({where}) $update$
+                EXECUTE $head${head} $head$ || part || $tail$ {tail} $tail$
                     USING format('(%s,0)', page)::tid, format('(%s,0)', page + {pages})::tid;
                 COMMIT;
             END LOOP;
         END LOOP;
     END $fill$
 """
+OF_PART = "ctid >= $1 AND ctid < $2"
 
 
 async def upgrade(dsn: str) -> None:
@@ -111,9 +111,20 @@ def fill(table: str, values: str, where: str) -> None:
     """Sets `values` in the rows that `where` finds, some pages of the table in a transaction: no other process waits
     for long. Repeated after a failure, it sets them again, unless `where` leaves out those that have them.
     """
+    _part_by_part(table, "UPDATE", f"SET {values} WHERE {OF_PART} AND ({where})")
+
+
+def copy(into: str, table: str, values: str) -> None:
+    """Inserts a row for each row of `table`, some pages of it in a transaction, unless another process has inserted it.
+    Can be repeated after a failure.
+    """
+    _part_by_part(table, f"INSERT INTO {into} SELECT {values} FROM", f"WHERE {OF_PART} ON CONFLICT DO NOTHING")
+
+
+def _part_by_part(table: str, head: str, tail: str) -> None:
     with op.get_context().autocommit_block():
         op.execute("SET statement_timeout = 0")
-        op.execute(dedent(FILL.format(table=table, values=values, where=where, pages=PAGES)).strip())
+        op.execute(dedent(PART_BY_PART.format(table=table, head=head, tail=tail, pages=PAGES)).strip())
         op.execute(f"SET statement_timeout = '{SETTINGS['statement_timeout']}'")
 
 

@@ -29,6 +29,8 @@ OPEN: Final[Mapping[str, str]] = {
     "feature_flags": "of the instance: every workspace reads them",
     "instance_facts": "of the instance",
     "instance_settings": "of the instance",
+    "issue_texts": "a function of the owner compares the place with the workspace of the session: a policy would let no"
+    " gram into an index",
     "journal": "its functions compare the place with the workspace of the session: a policy would let no word into an"
     " index",
     "kept_days": "of the instance: the owner writes them",

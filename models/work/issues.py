@@ -3,13 +3,14 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field
 
 from models.actors import ActorType
-from models.base import TenantRow, TenantTable, Timestamps, belongs_to, enum_field, stored_at, text_field
+from models.base import Row, TenantRow, TenantTable, Timestamps, belongs_to, enum_field, stored_at, text_field
 from models.bounds import CONFIG, ID, LINE
-from models.personal_data import BY, WORDS
+from models.personal_data import BY, NOTHING, WORDS, holding
 
 
 class RelationType(StrEnum):
@@ -89,3 +90,28 @@ class IssueActivity(TenantTable, table=True):
     action: ActivityAction = enum_field(ActivityAction)
     details: str | None = text_field(LINE * 5, default=None, holds=WORDS)
     created_at: datetime = stored_at("clock_timestamp()")
+
+
+class IssueText(Row, table=True):
+    """What the search of issues finds a mission by: the grams of its own texts, without `comment_id`, and of each of
+    its comments. Triggers write it: models/sql/issue_texts.sql.
+
+    `place` is the workspace. There is no row-level security, because it would keep the grams out of an index. A row
+    only names a candidate, which is then read, and compared, under row-level security.
+    """
+
+    __tablename__ = "issue_texts"
+    __table_args__ = (
+        Index(
+            "issue_texts_grams_idx",
+            "grams",
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": "512"},
+        ),
+    )
+    place: str = text_field(ID, primary_key=True, holds=NOTHING)
+    mission_id: str = text_field(ID, primary_key=True, holds=NOTHING)
+    comment_id: str = text_field(ID, primary_key=True, holds=NOTHING)
+    grams: list[int] = Field(
+        default_factory=list, sa_column=Column(ARRAY(BigInteger), nullable=False, **holding(NOTHING))
+    )

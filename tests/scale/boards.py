@@ -23,6 +23,8 @@ BOARD = (
     'label: "Name 2"',
     'search: "issue"',
     'text: "issue"',
+    'text: "issue 77"',
+    'text: "z"',
     "sort: priority",
 )
 FAR = ("orderBy: priority_desc", "orderBy: priority_asc", "orderBy: due_date_asc", "orderBy: due_date_desc")

@@ -107,6 +107,14 @@ SEALED = """
 """From which on rows of the audit log have lines in the journal."""
 
 
+GRAMS = f"""
+    INSERT INTO issue_texts (place, mission_id, comment_id, grams)
+    SELECT workspace_id, id, '', issue_grams_stored(workspace_id, concat_ws(E'\\n', identifier, title, description))
+    FROM generate_series({{first}}, {{last}}) i JOIN missions ON id = 'cissue' || {NUMBER}
+"""
+"""What a trigger writes otherwise."""
+
+
 @dataclass
 class Population:
     """`superuser` writes past triggers and foreign keys. Rows are numbered from 1; more can be added."""
@@ -145,6 +153,7 @@ class Population:
         await self._chats(first, last)
         await self._runs(first, last)
         await self._issues(first, last)
+        await self.superuser.execute(GRAMS.format(first=first, last=last))
         await self._activity(first, last)
         await self._inbox(first, last)
         await self._journal(first, last)

@@ -31,7 +31,8 @@ async def check_operator(ctx: Any) -> None:
         raise forbidden(ONLY)
 
 
-SAY_WHOSE = frozenset({"users", "workspaces", "journal"})  # without a key: a line of the journal has its place
+SAY_WHOSE = frozenset({"users", "workspaces", "journal", "issue_texts"})
+"""Without a key: a line of the journal, and a text of an issue, have their place."""
 OWNERS = frozenset({"users.id", "workspaces.id"})
 
 

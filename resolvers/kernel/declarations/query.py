@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 import asyncpg
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true, union_all
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, alias_of, readable, table_of
@@ -44,6 +44,7 @@ from resolvers.kernel.declarations.operation import (
     record_admin_use,
     surfaces_of,
 )
+from resolvers.kernel.ground.constants import constant
 from resolvers.kernel.ground.inputs import Input, NoInput, Paging, is_id, validate
 from resolvers.kernel.ground.policy import Action, lowest
 from resolvers.kernel.ground.scopes import OWN, Said
@@ -87,13 +88,21 @@ class QueryScope(Scope):
         made = made.where(*self.sees(model, table, self._outer))
         return made.correlate(*self._outer).subquery()
 
-    def matched(self, model: type[SQLModel], data: Input) -> Any:
-        """The rows that the filters of an input let through, as a FROM entry of a report."""
+    def matched(self, model: type[SQLModel], data: Input, among: Any = None) -> Any:
+        """The rows that the filters of an input let through, as a FROM entry of a report. `among`: as for
+        Rows.found_among.
+        """
         table, rows = table_of(model), self.table(model)
         each = filters.of_each(data)
         conditions = [*filters.conditions(data), *([] if each is None else [each[0] == func.any(each[1])])]
         adapt = onto(rows, table)
-        return select(*rows.c).where(*map(adapt, conditions)).correlate(*self._outer).subquery()
+        made = select(*rows.c).where(*map(adapt, conditions))
+        if among is None:
+            return made.correlate(*self._outer).subquery()
+        ids = select(among.label("ids")).offset(constant(0)).correlate(*self._outer).subquery()
+        parts = [made.where(rows.c.id == func.any(ids.c.ids)), made.where(ids.c.ids.is_(None))]
+        found = union_all(*[part.correlate(*self._outer, ids) for part in parts]).lateral()
+        return select(*found.c).select_from(ids.join(found, true())).correlate(*self._outer).subquery()
 
     def find(self, subject: Subject, data: Any) -> Row[Any]:
         """The row that a route names. Its columns are read by `id_of` and `children`."""

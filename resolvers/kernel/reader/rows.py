@@ -84,6 +84,7 @@ class Read(Generic[T]):
         each: tuple[Any, Any] | None = None,
         branches: tuple[Branch, ...] = (),
         unique: bool = False,
+        among: Any = None,
     ) -> None:
         self.model, self.source, self.conditions, self.order, self.window, self.missing = (
             model,
@@ -94,7 +95,7 @@ class Read(Generic[T]):
             missing,
         )
         self.parent, self.partner, self.each, self.branches = parent, partner, each, branches
-        self.unique = unique
+        self.unique, self.among = unique, among
 
     def _as(self, kind: type[Any], **changes: Any) -> Any:
         now = {
@@ -106,6 +107,7 @@ class Read(Generic[T]):
             "parent": self.parent,
         }
         now |= {"partner": self.partner, "each": self.each, "branches": self.branches, "unique": self.unique}
+        now["among"] = self.among
         return kind(self.model, **(now | changes))
 
     def under(self, parent: "Row[Any]") -> Self:
@@ -152,6 +154,13 @@ class Rows(Read[T]):
         )
         keys = filters.order(data)
         return made.order_by(*keys) if keys else made
+
+    def found_among(self, ids: Any) -> Self:
+        """Rows that can only have one of these ids: an array that the database computes once, before it reads a row.
+        Null: there are too many, so the list is read in its order until the window is full.
+        """
+        made: Self = self._as(type(self), among=ids)
+        return made
 
     def limit(self, size: int) -> Self:
         """The first rows alone: for a list that is cut, and has no pages."""

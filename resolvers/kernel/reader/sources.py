@@ -32,6 +32,7 @@ class Source:
     used: set[str] = field(default_factory=set)
     partner: Mapping[str, Any] = field(default_factory=dict)  # see Rows.along
     each: tuple[Any, Any] | None = None  # see filters.of_each
+    ids: Any = None  # see Rows.found_among
     whole: Any = None  # of branches that are cut to a window: all of their rows, to be counted
     total: Any = None  # of a branch that a function finds: the number of its rows
     mark: str | None = None  # of such a branch: the column that shows where the search was stopped
@@ -114,7 +115,7 @@ class Sources:
             if order and not read.unique and not any(k is own for k in keys):  # a page needs an order without ties
                 order.append(own.desc() if descends(order[-1]) else own)
         each = None if read.each is None else (adapt(read.each[0]), read.each[1])
-        return Source(read.model, alias, where, order, partner=read.partner, each=each)
+        return Source(read.model, alias, where, order, partner=read.partner, each=each, ids=read.among)
 
     def _merged(self, read: Read[Any], outer: Sequence[Any]) -> Source:
         """The branches of a list as one FROM entry: of each no more rows than the window and one to spare can take."""
@@ -175,11 +176,7 @@ class Sources:
         """The rows of a window as a source: values are built outside it, so a skipped row costs only its index
         entry.
         """
-        made = (
-            self._select(entry, outer, window, *entry.alias.c)
-            if entry.each is None
-            else self._of_each(entry, outer, window)
-        )
+        made = self._in_order(entry, outer, window) if entry.ids is None else self._among(entry, outer, window)
         rows = made.subquery(self.trace.name("q"))
         order = [*map(onto(rows, entry.alias), entry.order)]
         if window.backward:
@@ -188,7 +185,35 @@ class Sources:
             rows = turned_back
         return Source(entry.model, rows, [], order, mark=entry.mark)
 
-    def _of_each(self, entry: Source, outer: Sequence[Any], window: Window) -> Any:
+    def _in_order(self, entry: Source, outer: Sequence[Any], window: Window, *where: Any) -> Any:
+        if entry.each is None:
+            return self._select(entry, outer, window, *entry.alias.c, where=where)
+        return self._of_each(entry, outer, window, *where)
+
+    def _among(self, entry: Source, outer: Sequence[Any], window: Window) -> Any:
+        """The window of rows that have one of several ids, or of all rows if the ids are null. PostgreSQL computes the
+        ids first, and executes one of the two.
+        """
+        limit, offset, cursor, _, backward = window
+        first = Window(
+            limit if offset is None or limit is None else clause(limit) + _wide(offset), None, cursor, None, backward
+        )
+        ids, few, no_ids = self._ids(entry, outer)
+        around = [*outer, ids]
+        by_id = self._select(entry, around, first, *entry.alias.c, where=[*few, *entry.among])
+        rows = union_all(by_id, self._in_order(entry, around, first, no_ids)).lateral(self.trace.name("q"))
+        order = [*map(onto(rows, entry.alias), turned(entry.order) if backward else entry.order)]
+        made = select(*rows.c).select_from(ids.join(rows, true())).order_by(*order)
+        made = made if limit is None else made.limit(clause(limit))
+        made = made if offset is None else made.offset(clause(offset))
+        return made.correlate(*outer)
+
+    def _ids(self, entry: Source, outer: Sequence[Any]) -> tuple[Any, list[Any], Any]:
+        """The ids as a FROM entry, and the conditions of the rows that have one, and that there are none to have."""
+        ids = select(entry.ids.label("ids")).offset(ZERO).correlate(*outer).subquery(self.trace.name("c"))
+        return ids, [entry.alias.c.id == func.any(ids.c.ids)], ids.c.ids.is_(None)
+
+    def _of_each(self, entry: Source, outer: Sequence[Any], window: Window, *where: Any) -> Any:
         """The window of the rows that have one of several values, out of the first rows with each value."""
         assert entry.each is not None
         column, values = entry.each
@@ -196,7 +221,7 @@ class Sources:
         enough = limit if offset is None or limit is None else clause(limit) + _wide(offset)
         value = select(func.unnest(values, type_=column.type).label("value")).distinct().subquery(self.trace.name("v"))
         each = Window(enough, place=cursor, backward=backward)
-        own = self._select(entry, [*outer, value], each, *entry.alias.c, where=[column == value.c.value])
+        own = self._select(entry, [*outer, value], each, *entry.alias.c, where=[*where, column == value.c.value])
         first = own.lateral(self.trace.name("q"))
         order = [*map(onto(first, entry.alias), turned(entry.order) if backward else entry.order)]
         made = select(*first.c).select_from(value.join(first, true())).order_by(*order)
@@ -220,6 +245,13 @@ class Sources:
     def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
         if entry.total is not None:
             return entry.total
+        if entry.ids is not None:
+            ids, few, no_ids = self._ids(entry, outer)
+            every = select(ONE.label("one")).select_from(entry.alias).where(*entry.where, *entry.among)
+            whole = [every.where(*more).correlate(*outer, ids) for more in (few, [no_ids])]
+            rows = union_all(*whole).lateral(self.trace.name("q"))
+            joined = ids.join(rows, true())
+            return select(func.count()).select_from(joined).correlate(*outer).scalar_subquery()
         return (
             select(func.count())
             .select_from(entry.alias if entry.whole is None else entry.whole)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from sqlalchemy import BigInteger, Integer, case, cast, func, or_, select
 from sqlalchemy import Text as SQLText
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import col
 
 from models.work.issues import IssueComment, IssueLabel
@@ -36,7 +37,7 @@ from resolvers.kernel import (
 from resolvers.kernel.reader.filters import linked, says_below
 from resolvers.rules.issue_fields import PRIORITIES
 from resolvers.rules.times import Since, from_time
-from resolvers.work.issues.graph import FilterIssues, IssueFilters, OfType, listed
+from resolvers.work.issues.graph import FilterIssues, IssueFilters, OfType
 
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 MOST_COUNTS = 1000
@@ -121,8 +122,22 @@ class BoardFilters(Input):
         LabelIds | None, Filter(linked(Mission, IssueLabel, "mission_id", "label_id", every=True))
     ] = None
     due_before: Annotated[Annotated[str, Field(pattern=DAY, max_length=10)] | None, Filter(_due_before)] = None
-    text: Annotated[Text | None, Filter(_says)] = None
+    text: Annotated[Text | None, Filter(_says, bounds=True)] = None
     updated_since: Annotated[Since, from_time(Mission.updated_at)] = None
+
+
+MOST_CANDIDATES: Any = constant(1_000)
+"""Issues that are looked up by their ids. A text of more is so common that a list in its order is soon full."""
+
+
+def _candidates(scope: QueryScope, data: BoardFilters) -> Any:
+    """The ids of issues that may contain the text, by an index that row-level security keeps conditions on texts out
+    of. See models/sql/issue_texts.sql.
+    """
+    if data.text is None:
+        return None
+    sought: Any = data.text
+    return func.issue_candidates(scope.workspace_id.clause, sought.clause, MOST_CANDIDATES, type_=ARRAY(SQLText()))
 
 
 class Ordering(Input):
@@ -182,7 +197,7 @@ def find_issues(scope: QueryScope, data: FindIssues) -> Page[Mission]:
 
     Newest first by default. `orderBy: rank_asc` is the order of boards.
     """
-    return listed(scope, data)
+    return scope.select(Mission).matching(data).found_among(_candidates(scope, data)).page(data)
 
 
 @query("issues.count", Action.READ, surfaces=GRAPHQL_ONLY)
@@ -193,7 +208,7 @@ def count_issues(scope: QueryScope, data: CountIssues) -> Rows[IssueCount]:
     assignee or a project, or a priority; null stands for issues without one.
     """
     none: Any = constant(None, SQLText())
-    issues = scope.matched(Mission, data)
+    issues = scope.matched(Mission, data, _candidates(scope, data))
     keys: dict[str, Any] = {"assignee_type": none, "assignee_id": none, "project_id": none}
     if data.by is IssueCountBy.assignee:
         key = keys["assignee_id"] = func.nullif(issues.c.assignee_id, constant(""), type_=SQLText())

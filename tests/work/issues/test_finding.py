@@ -1,5 +1,6 @@
 """Issues by the filters and orders of boards, and counts by them."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -9,6 +10,10 @@ import pytest
 from models.staff.chats import Chat
 from models.staff.runs import Run, RunStatus
 from models.work.missions import Assignment, MissionStatus
+from resolvers.kernel import constant
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.query import Query
+from resolvers.work.issues import finding
 from resolvers.work.issues.finding import IssueOrder
 from tests.work.issues.board import UNKNOWN, Board, word
 
@@ -84,6 +89,52 @@ async def test_text_is_found_wherever_an_issue_has_it(board: Board) -> None:
         assert {*await found(board, f'text: "{text}"')} == expected, text
         assert sum((await counts(board, f'status, text: "{text}"')).values()) == len(expected), text
     assert await found(board, 'text: "leak", search: "roof"') == ["Roof"]
+
+
+async def test_a_text_is_found_in_what_is_new_changed_or_long_and_not_in_what_is_gone(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By candidates of the index, and where there are more than it takes."""
+    letters = random.Random(7)
+    noise = "".join([chr(letters.randrange(0x4E00, 0x9FFF)) for _ in range(9_000)])
+    texts = ["ql", "Straße", "n\u00e4h", "q\tb", "x" * 50 + "y", noise + "sail", "long " * 12_000 + "keel", ""]
+    made = [await board.create(f"Hull {n}", description=text) for n, text in enumerate(texts)]
+    changed = await board.create("Hull changed", description="an anchor")
+    await board.ask("PATCH", board.of_issue(changed), {"description": "a rudder"})
+    await board.ask("POST", board.of_issue(made[0], "/comments"), {"body": "The mast"})
+    gone = await board.create("Hull gone", description="rudder")
+    await board.ask("DELETE", board.of_issue(gone), None)
+    cases = {
+        "q": {0, 3}, "QL": {0}, "q\t": {3}, "aSS": set(), "traße": {1}, "ß": {1}, "h\u00e4": set(),
+        "x" * 45: {4}, "x" * 44 + "y": {4}, "sail": {5}, noise[:60]: {5}, "keel": {6}, "ong l": {6},
+        "anchor": set(), "rudder": {"changed"}, "mast": {0}, "hull": {*range(8), "changed"},
+    }  # fmt: skip
+    for most in (finding.MOST_CANDIDATES, constant(1), constant(0)):
+        monkeypatch.setattr(finding, "MOST_CANDIDATES", most)
+        for name in ("issues.find", "issues.count"):
+            operation = OPERATIONS[name]
+            assert isinstance(operation, Query)
+            operation.plans.clear()
+        for text, expected in cases.items():
+            for also in ("", ", status: [BACKLOG, TODO]", ", orderBy: rank_asc"):
+                given = {"text": text, "crew": board.crew.id}
+                document = (FIND % f", text: $text{also}").replace("$ws: ID,", "$ws: ID, $text: String,")
+                page = await board.data(document, **given)
+                assert {node["title"] for node in page["nodes"]} == {f"Hull {n}" for n in expected}, (text, also)
+        shown = "totalCount nodes { title }"
+        document = FIND.replace("first: 100%s) { nodes { title }", f'first: 2, offset: 1, text: "hull") {{ {shown}')
+        page = await board.data(document, crew=board.crew.id)
+        assert page == {"totalCount": 9, "nodes": [{"title": "Hull 7"}, {"title": "Hull 6"}]}
+
+
+async def test_candidates_are_of_the_workspace_of_the_session(board: Board) -> None:
+    foreign = await Board.of(board.world, board.world.other)
+    issue = await foreign.create("Ballast")
+    asked = "SELECT issue_candidates($1, 'ballast', 100)"
+    for session, found in ((board.world.other.id, [issue["id"]]), (board.world.workspace.id, [])):
+        async with board.world.database.transaction():
+            await board.world.database.execute("SELECT set_config('crewship.workspaces', $1, true)", session)
+            assert await board.world.database.fetchval(asked, board.world.other.id) == found
 
 
 PLACE: dict[str, Any] = {
