@@ -38,6 +38,26 @@ BEGIN
 END
 $$;
 
+-- Returns whether a person has accepted the membership of a workspace to which the asker belongs. Row-level security
+-- hides no membership from this one look; the setting is restored before the function returns.
+CREATE OR REPLACE FUNCTION shares_workspace(person text, asker text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    before text := current_setting('crewship.workspaces', true);
+    found boolean;
+BEGIN
+    PERFORM set_config('crewship.workspaces', '*', false);
+    found := EXISTS (
+        SELECT FROM memberships own
+        JOIN memberships other ON other.workspace_id = own.workspace_id
+        JOIN workspaces w ON w.id = own.workspace_id
+        WHERE own.user_id = asker AND other.user_id = person AND other.accepted_at IS NOT NULL AND w.deleted_at IS NULL
+    );
+    PERFORM set_config('crewship.workspaces', coalesce(before, ''), false);
+    RETURN found;
+END
+$$;
+
 -- Ends what a person accepted, memberships and invitations: the workspaces keep the member, and lose their rights over
 -- the person. Row-level security hides no workspace from this change; the setting is restored before the function
 -- returns.

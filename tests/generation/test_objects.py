@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLUnionType, get_named_type, is_leaf_type
 
+from models.people.auth import User
 from models.people.workspaces import Membership, Role
 from models.staff.runs import Run
 from resolvers.kernel.declarations.operation import Auth, Operation
@@ -30,7 +31,11 @@ QUICK = (
     "issues.relations",
     "issues.find_one",
     "issues.get",
+    "members.list",
+    "missions.find_one",
     "runs.insights",
+    "viewer.",
+    "workspaces.list",
     "skills.",
 )
 MOST_FIELDS = 500  # of one document
@@ -151,10 +156,19 @@ async def read(estate: Estate, seen: Seen, op: Operation[Any], raw: Any, person:
 
 @pytest.fixture(scope="module")
 async def shared(estate: Estate) -> Estate:
-    """The owner is a member of both, and an agent ran within a month and within a day."""
+    """The owner is a member of both, an agent ran within a month and within a day, and somebody who has left one
+    workspace, or has not accepted its membership, is a member of the other one.
+    """
     world, agent = estate.world, estate.home["agent"]
     here: dict[str, Any] = {"workspace_id": estate.away.workspace.id, "role": Role.OWNER, "accepted_at": now()}
     await world.add(Membership(user_id=world.owner.user_id, **here))
+    left, invited = [User(email=f"{name}@example.com", full_name=name, avatar_url="a.png") for name in ("Lea", "Ida")]
+    await world.add(left, invited)
+    here |= {"role": Role.MEMBER}
+    await world.add(*[Membership(user_id=each.id, **here) for each in (left, invited)])
+    await world.add(Membership(user_id=invited.id, **here | {"workspace_id": world.workspace.id, "accepted_at": None}))
+    paused = "UPDATE missions SET paused_at = now(), paused_by = $2 WHERE id = $1"
+    await world.database.execute(paused, estate.home["mission"].id, left.id)
     ended: dict[str, Any] = {"agent_id": agent.id, "triggered_by": "tests", **estate.home.here}
     run = estate.home["run"].__dict__ | {
         "created_at": now() - timedelta(days=9),
@@ -183,7 +197,9 @@ async def test_one_id_means_one_object_where_the_path_counts(shared: Estate) -> 
     reads = [op for op in READS if op.name.startswith(QUICK)]
     seen, _ = await differences(shared, reads)
     assert seen.differ == {}
-    assert {"IssueRelation", "FeatureFlag", "Skill", "SkillUsage"} <= {name for name, _ in seen.known}
+    assert {"IssueRelation", "FeatureFlag", "Member", "Skill", "SkillUsage"} <= {name for name, _ in seen.known}
+    people = {row["email"][0] for (name, _), row in seen.known.items() if name == "User" and "email" in row}
+    assert {"Lea@example.com", "Ida@example.com"} <= people
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import case, null, or_, select
+from sqlalchemy import Boolean, case, func, null, or_, select
 from sqlmodel import col
 
 from models.base import table_of
@@ -63,17 +63,14 @@ def knows(row: Any, scope: Any) -> Any:
 
 
 def _seen(user: Any, scope: Any) -> Any:
-    """Visible to the person, and to users who share an accepted workspace with them. In a call for one workspace,
-    row-level security shows no other workspace.
+    """Visible to the person, and to users who share a workspace with them in which the person has accepted the
+    membership. The answer is the same on every path: row-level security, which shows the workspace of the call alone,
+    does not limit the function.
     """
-    member, own = table_of(Membership).alias("known"), table_of(Membership).alias("own")
-    ours = scope.scalar(select(own.c.workspace_id).where(own.c.user_id == scope.user_id))
-    found = select(member.c.id).where(
-        member.c.user_id == user.id,
-        member.c.accepted_at.is_not(None),
-        or_(member.c.workspace_id == scope.workspace_id, member.c.workspace_id.in_(ours)),
-    )
-    return or_(user.id == scope.user_id, scope.scalar(found.limit(1)).is_not(None))
+    member = table_of(Membership).alias("known")
+    here = (member.c.user_id == user.id, member.c.workspace_id == scope.workspace_id, member.c.accepted_at.is_not(None))
+    is_member = scope.scalar(select(member.c.id).where(*here).limit(1)).is_not(None)
+    return or_(user.id == scope.user_id, is_member, func.shares_workspace(user.id, scope.user_id, type_=Boolean()))
 
 
 def _email_of(member: Any, scope: Any) -> Any:
