@@ -1304,6 +1304,7 @@ export const texts = {
       credential: "credential",
       skill: "skill",
       member: "member",
+      comment: "comment",
     },
   },
   push: {

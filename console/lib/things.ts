@@ -5,7 +5,7 @@ import { router } from "./router.svelte";
 interface Thing {
   type: SearchType | "budget";
   id: string;
-  /** The identifier of an issue, or the slug of an agent, a crew or a project. */
+  /** The identifier of an issue, also for a comment on it, or the slug of an agent, a crew or a project. */
   detail?: string | null;
 }
 
@@ -15,6 +15,7 @@ export function placeOfThing({ type, id, detail }: Thing): string | undefined {
     case "agent":
       return router.toKnown(`agents/${named({ id, slug: detail ?? id })}`) ?? (detail ? `/#${new URLSearchParams({ agent: detail })}` : undefined);
     case "issue":
+    case "comment":
       return detail ? router.toKnown(`issues/${detail}`) : undefined;
     case "crew":
       return router.toKnown(`crews/${named({ id, slug: detail ?? id })}`);

@@ -14,7 +14,9 @@ class FoundType:
     """A row that a search found."""
 
     fields = "type row_id title detail"
-    detail = strawberry.field(description="The identifier of an issue, a slug, or the id of a run.")
+    detail = strawberry.field(
+        description="The identifier of an issue or of a comment's issue, a slug, or the id of a run."
+    )
 
 
 @strawberry.type

@@ -1,7 +1,8 @@
-"""Search of everything in a workspace that has a name, for palettes: by parts of names, not of contents.
+"""Search of everything in a workspace that has a name, for palettes: by parts of names, and of comments.
 
-It looks at the newest rows of each kind alone, and at those that the query names whole by an indexed identifier or id,
-so that its time has a limit for every query and every size of a workspace. See docs/api.md.
+It looks at the newest rows of each kind, at those that the query names whole by an indexed identifier or id, and at
+issues, missions and comments that an index finds, so that its time has a limit for every query and every size of a
+workspace. See docs/api.md.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Integer, Text, case, cast, column, false, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import Select
 from sqlmodel import SQLModel
 
@@ -22,6 +24,7 @@ from models.staff.agents import Agent
 from models.staff.chats import Chat
 from models.staff.crews import Crew
 from models.staff.runs import Run
+from models.work.issues import IssueComment
 from models.work.missions import Mission, MissionType
 from models.work.projects import Project
 from resolvers.kernel import (
@@ -47,6 +50,13 @@ LONGEST_QUERY = 100
 LOOKED_AT = 5_000
 """The newest rows of each kind that a search looks at."""
 MOST_FOUND = 100
+MOST_CANDIDATES: Any = constant(1_000)
+"""Issues that contain the longest word of a query, in their names or comments. If there are more, only the newest rows
+are searched.
+"""
+MOST_COMMENTS: Any = constant(1_000)
+LONGEST_SEARCHED: Any = constant(10_000)
+LONGEST_SHOWN: Any = constant(200)
 SPACE: Any = constant(" ")
 
 
@@ -63,6 +73,7 @@ class SearchType(StrEnum):
     credential = "credential"
     skill = "skill"
     member = "member"
+    comment = "comment"
 
 
 def _said(text: str) -> str:
@@ -82,8 +93,8 @@ class Search(Input):
 
 
 class Found(View):
-    """A row that was found. `detail` is its identifier or slug, if it has one. It has no id of its own: a mission and
-    its chat have the same id.
+    """A row that was found. `detail` is its identifier or slug, if it has one; of a comment, the identifier of its
+    issue. It has no id of its own: a mission and its chat have the same id.
     """
 
     workspace_id: str
@@ -130,10 +141,43 @@ def _named(scope: QueryScope, query: Any) -> dict[SearchType, tuple[Source, Any]
     return {SearchType.issue: (_issues(by_identifier), spelled), SearchType.run: (_runs(by_id), [query])}
 
 
+def _is_mission(columns: Any) -> Any:
+    return columns.mission_type == constant(MissionType.orchestration)
+
+
+def _indexed(scope: QueryScope, query: Any) -> list[tuple[SearchType, Source]]:
+    """Rows of any age that the index of issues finds: those with the longest word of the query. Issues and missions
+    among the newest are left out.
+    """
+    words = func.unnest(func.string_to_array(query, SPACE)).table_valued(column("word", Text), name="each")
+    word = words.render_derived()
+    longest = select(word.c.word).order_by(func.length(word.c.word).desc()).limit(constant(1)).scalar_subquery()
+    made = func.issue_candidates(scope.workspace_id.clause, longest, MOST_CANDIDATES, type_=ARRAY(Text()))
+    ids = cast(select(made).scalar_subquery(), ARRAY(Text()))  # without the cast, ANY compares with its rows
+    found = list[tuple[SearchType, Source]]()
+    for kind, is_one in ((SearchType.issue, _is_issue), (SearchType.mission, _is_mission)):
+        rows, newest = scope.table(Mission), scope.table(Mission)
+        behind = select(newest.c.created_at).where(is_one(newest.c)).order_by(newest.c.created_at.desc())
+        last = behind.offset(constant(LOOKED_AT)).limit(constant(1)).scalar_subquery()
+        old = select(*rows.c).where(rows.c.id == func.any(ids), is_one(rows.c), rows.c.created_at <= last).subquery()
+        detail = old.c.identifier if kind is SearchType.issue else constant(None, Text())
+        found.append((kind, (old, old.c.title, detail, constant(None, Text()))))
+    said, issues = scope.table(IssueComment), scope.table(Mission)
+    joined = said.join(issues, issues.c.id == said.c.mission_id)
+    comments = (
+        select(*said.c, issues.c.identifier, func.lower(func.left(said.c.body, LONGEST_SEARCHED)).label("text"))
+        .select_from(joined)
+        .where(said.c.mission_id == func.any(ids), _is_issue(issues.c))
+        .limit(MOST_COMMENTS)
+        .subquery()
+    )
+    shown = func.left(comments.c.body, LONGEST_SHOWN, type_=Text())
+    return [*found, (SearchType.comment, (comments, shown, comments.c.identifier, comments.c.text))]
+
+
 def _sources(scope: QueryScope) -> dict[SearchType, Source]:
-    is_mission = lambda c: c.mission_type == constant(MissionType.orchestration)  # noqa: E731
     agents, crews, projects = (_newest(scope, model) for model in (Agent, Crew, Project))
-    issues, missions = _newest(scope, Mission, _is_issue), _newest(scope, Mission, is_mission)
+    issues, missions = _newest(scope, Mission, _is_issue), _newest(scope, Mission, _is_mission)
     chats, runs = _newest(scope, Chat, by="updated_at"), _newest(scope, Run, by="began_at")
     credentials, skills = _newest(scope, Credential), _newest(scope, Skill)
     return {
@@ -168,23 +212,29 @@ def _members(scope: QueryScope) -> Source:
     )
 
 
+def _closeness(title: Any, detail: Any, text: Any, sought: Any) -> Any:
+    return case(
+        (func.lower(title) == sought, constant(0)),
+        (func.lower(detail) == sought, constant(0)),
+        (func.starts_with(func.lower(title), sought), constant(1)),
+        (func.strpos(SPACE.concat(text), SPACE.concat(sought)) > constant(0), constant(2)),
+        else_=constant(3),
+    )
+
+
 def _matches(scope: QueryScope, kind: SearchType, source: Source, sought: Any) -> Select[Any]:
     rows, title, detail, more = source
     parts = [func.coalesce(cast(part, Text), constant("")) for part in (title, detail, more)]
-    text = func.lower(parts[0].concat(SPACE).concat(parts[1]).concat(SPACE).concat(parts[2]), type_=Text())
+    text: Any = parts[2]  # of a comment: its identifier is that of the issue
+    if kind is not SearchType.comment:
+        text = func.lower(parts[0].concat(SPACE).concat(parts[1]).concat(SPACE).concat(parts[2]), type_=Text())
     words = (
         func.unnest(func.string_to_array(sought, SPACE))
         .table_valued(column("word", Text), name="sought")
         .render_derived()
     )
     matched = select(func.bool_and(func.strpos(text, words.c.word) > constant(0))).select_from(words)
-    close = case(
-        (func.lower(parts[0]) == sought, constant(0)),
-        (func.lower(parts[1]) == sought, constant(0)),
-        (func.starts_with(func.lower(parts[0]), sought), constant(1)),
-        (func.strpos(SPACE.concat(text), SPACE.concat(sought)) > constant(0), constant(2)),
-        else_=constant(3),
-    )
+    close = constant(4) if kind is SearchType.comment else _closeness(parts[0], parts[1], text, sought)
     when = next(rows.c[name] for name in ("began_at", "created_at") if name in rows.c)
     return select(
         scope.workspace_id.clause.label("workspace_id"),
@@ -205,9 +255,10 @@ def _is_one_of(names: Any) -> Callable[[Any], Any]:
 def search(scope: QueryScope, data: Search) -> Rows[Found]:
     """Search everything that has a name.
 
-    The closest match first: whole names, then beginnings of names and of words, then other parts; newest first among
-    equals. Looks at the 5,000 newest rows of each type that the caller can see, and finds issues by a whole identifier
-    and runs by a whole id at any age.
+    The closest match first: whole names, then beginnings of names and of words, then other parts, then comments; newest
+    first among equals. Looks at the 5,000 newest rows of each type that the caller can see, and finds issues by a whole
+    identifier and runs by a whole id at any age. Finds issues, missions and comments on issues, of which it looks at
+    1,000, at any age if at most 1,000 issues contain the longest word.
     """
     sought = func.lower(data.query.clause, type_=Text())  # type: ignore[attr-defined]
     named = _named(scope, data.query.clause)  # type: ignore[attr-defined]
@@ -223,6 +274,8 @@ def search(scope: QueryScope, data: Search) -> Rows[Found]:
     for kind, source in _sources(scope).items():
         known = named[kind][1] if kind in named else None
         find(kind, source, None if known is None else _is_one_of(known))
+    for kind, source in _indexed(scope, data.query.clause):  # type: ignore[attr-defined]
+        find(kind, source, _is_one_of(named[kind][1]) if kind in named else None)
     for kind, (source, _) in named.items():
         find(kind, source)
     found = scope.merge(Found, *branches).order_by("closeness", "-created_at", "type", "row_id")

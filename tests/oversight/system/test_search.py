@@ -13,6 +13,7 @@ from models.staff.agents import Agent
 from models.staff.chats import Chat
 from models.staff.crews import Crew
 from models.staff.runs import Run
+from models.work.issues import IssueComment
 from models.work.missions import Mission, MissionType
 from models.work.projects import Project
 from resolvers.kernel import Action
@@ -37,6 +38,7 @@ LISTS = {
     "credential": "credentials(workspaceId: $ws, first: 100) { nodes { id title: name } }",
     "skill": "skills(workspaceId: $ws) { id title: displayName detail: slug name }",
     "member": "members(workspaceId: $ws) { user { id title: fullName } }",
+    "comment": "issues(workspaceId: $ws, first: 100) { nodes { comments { nodes { id title: body } } } }",
 }
 WORD = "Zephyr"
 
@@ -50,12 +52,20 @@ async def fill(world: World, workspace_id: str, suffix: str, user_id: str) -> No
     chat = Chat(id=f"chat-{suffix}", agent_id=agent.id, title=f"About {WORD}", created_by=user_id, **here)
     secret = {"type": CredentialType.API_KEY, **here}
     hidden = Credential(name=f"{WORD} of the crew {suffix}", scope="CREW", **secret)
+    leak = Mission(
+        title=f"{WORD} leaks", trace_id=f"i-{suffix}", mission_type=MissionType.issue, number=1,
+        identifier=f"ZEP{suffix.upper()}-1", **mission,
+    )  # fmt: skip
+    said = [
+        IssueComment(mission_id=leak.id, author_type="user", author_id=user_id, body=body, **here)
+        for body in (f"The bilge of the {WORD}", f"Example {suffix}: a dry dock {'of long words ' * 50} at the end")
+    ]
     await world.add(
         crew,
         agent,
+        leak,
+        *said,
         Mission(title=f"{WORD} mission", trace_id=f"m-{suffix}", mission_type=MissionType.orchestration, **mission),
-        Mission(title=f"{WORD} leaks", trace_id=f"i-{suffix}", mission_type=MissionType.issue, number=1,
-            identifier=f"ZEP{suffix.upper()}-1", **mission),
         Project(name=f"Project {WORD}", slug=f"project-{suffix}", **here),
         chat,
         Run(id=f"zephyr-run-{suffix}", agent_id=agent.id, chat_id=chat.id, status="COMPLETED", **here),
@@ -90,6 +100,8 @@ async def listed(world: World, person: Person, kind: str) -> list[dict[str, Any]
     page = answer["data"]["page"]
     rows = page["nodes"] if isinstance(page, dict) else page
     rows = [row.get("user", row) for row in rows]
+    if kind == "comment":
+        rows = [comment for row in rows for comment in row["comments"]["nodes"]]
     for row in rows:
         if kind == "run":
             row["title"] = f"{row.pop('triggerType')} {row.pop('status')}"
@@ -125,6 +137,7 @@ async def test_what_is_hidden_is_not_found(world: World) -> None:
     assert everything == {
         "Zephyr crew", "The Zephyr", "Zephyr mission", "Zephyr leaks", "Project Zephyr", "About Zephyr",
         "USER COMPLETED", "Zephyr key a", "Zephyr of the crew a", "Zephyr a", "Zephyr b",
+        "The bilge of the Zephyr",
     }  # fmt: skip
     seen = {hit["title"] for hit in await found(world, world.viewer, WORD)}
     assert seen == everything - {"Zephyr of the crew a"}
@@ -161,8 +174,10 @@ async def test_hostile_queries_end_soon_and_mean_nothing_else(world: World) -> N
         assert answer["errors"][0]["extensions"]["code"] == "BAD_REQUEST", size
 
 
-async def test_an_old_row_is_found_by_its_whole_name_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The statement looks at no newest rows here. What it finds by name comes once, and by the same rights."""
+async def test_an_old_row_is_found_by_its_name_or_by_the_index(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement looks at no newest rows here. What it finds by name or by the index comes once, and by the same
+    rights.
+    """
     monkeypatch.setattr(import_module("resolvers.oversight.system.search"), "LOOKED_AT", 0)
     shown = SEARCH.replace("title detail", "detail")
     for person, query, ids in (
@@ -171,8 +186,13 @@ async def test_an_old_row_is_found_by_its_whole_name_alone(world: World, monkeyp
         (world.viewer, "zephyr-run-a", ["zephyr-run-a"]),
         (world.viewer, "ZEPB-1", []),
         (world.viewer, "zephyr-run-b", []),
-        (world.viewer, "zephyr", []),
-        (world.viewer, "zepa", []),
+        (world.viewer, "project zephyr", []),
+        (world.viewer, "zephyr leaks", ["ZEPA-1"]),
+        (world.viewer, "zepa", ["ZEPA-1"]),
+        (world.viewer, "zephyr mission", [None]),
+        (world.viewer, "zephyr bilge", ["ZEPA-1"]),
+        (world.viewer, "at the end", ["ZEPA-1"]),
+        (world.viewer, "bilge leaks", []),
     ):
         answer = await world.graphql(person, shown, {"q": query})
         assert [hit["detail"] for hit in answer["data"]["search"]] == ids, query
