@@ -42,8 +42,12 @@ def snapshots(
 
 
 @app.command()
-def revert() -> None:
-    """Put the newest snapshot in the place of the database, while no server runs. Everything written after it is gone.
+def revert(
+    snapshot: Annotated[
+        str | None, typer.Argument(metavar="SNAPSHOT", help="Name of a snapshot; without it, the newest.")
+    ] = None,
+) -> None:
+    """Put a snapshot in the place of the database, while no server runs. Everything written after it is gone.
 
     The database that is replaced becomes the newest snapshot: a second call brings it back.
     """
@@ -51,14 +55,14 @@ def revert() -> None:
         from crewship.process import postgres_snapshots
 
         settings = _embedded()
-        snapshot = postgres_snapshots.revert(settings.data_dir, settings.wal_archive)
-    if snapshot is None:
+        done = postgres_snapshots.revert(settings.data_dir, settings.wal_archive, snapshot)
+    if done is None:
         print("The revert or restore that was interrupted is complete now.")
         return
-    print(f"The database is as it was at {snapshot.at}.")
-    if snapshot.revision:
-        by = f"Crewship {snapshot.release}" if snapshot.release else "the release that made it"
-        print(f"It is at revision {snapshot.revision}. Start {by}: a newer release migrates it again.")
+    print(f"The database is as it was at {done.at}, of PostgreSQL {done.major}.")
+    if done.revision:
+        by = f"Crewship {done.release}" if done.release else "the release that made it"
+        print(f"It is at revision {done.revision}. Start {by}: a newer release migrates it again.")
 
 
 Archive = Annotated[
@@ -160,7 +164,7 @@ def _archive(settings: "Settings", given: Path | None) -> Path:
 
 def _described(snapshot: "Snapshot") -> str:
     if not snapshot.revision:
-        return f"replaced at {snapshot.at}"
+        return f"replaced at {snapshot.at}, PostgreSQL {snapshot.major}"
     return f"made at {snapshot.at}, revision {snapshot.revision}"
 
 

@@ -55,7 +55,7 @@ def database(settings: Settings, *, archived: bool = False) -> Iterator[Access]:
     if settings.database_url is not None:
         yield external(settings)
         return
-    server = EmbeddedPostgres(settings.data_dir, options=_options(settings))
+    server = EmbeddedPostgres(settings.data_dir, options=_options(settings), former=settings.postgres_former)
     connection = server.start_or_join()
     try:
         with _archiving(settings, server, connection) if archived else contextlib.nullcontext():

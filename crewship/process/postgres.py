@@ -18,7 +18,6 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -29,9 +28,9 @@ from typing import IO, Final, Literal
 from urllib.parse import quote, urlencode
 
 from crewship.process import moves
-from crewship.process.postgres_child import STOP_TIMEOUT, PostgresError, User, binaries_for, end, popen, run
+from crewship.process.postgres_child import PostgresError, User, binaries_for, end, end_orphans, popen, run, version_of
 from crewship.process.postgres_sockets import free_port, is_free, listens, socket_in
-from crewship.process.private_files import make_private, write_secret
+from crewship.process.private_files import make_private, synced, write_secret
 from resolvers.instance.settings import MAX_SOCKET_PATH
 
 log = logging.getLogger("crewship.postgres")
@@ -83,19 +82,27 @@ class Connection:
 class EmbeddedPostgres:
     """One cluster under `data_dir`. `durable=False` (tests) trades safety against a crash of the machine for speed.
 
-    `options`: further settings of the server.
+    `options`: further settings of the server. `former`: the programs of an earlier major version whose data is there.
     """
 
     major = MAJOR
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
-    def __init__(self, data_dir: Path, *, durable: bool = True, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        durable: bool = True,
+        options: Mapping[str, str] | None = None,
+        former: Path | None = None,
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self.kept = self.data_dir / "pg"
-        self.cluster = self.data_dir / "postgres"
+        self.sockets = self.data_dir / "run" / "pg"
         self.durable = durable
         self.patience = START_TIMEOUT
         self._options = dict(options or {})
+        self._former = former
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
@@ -107,9 +114,11 @@ class EmbeddedPostgres:
         """Start the server, making the cluster on first call. Raises DataDirectoryHeld if another process owns it."""
         self._prepare_directories()
         self._acquire()
-        moves.finish(self.kept)
         self._stopping.clear()
         try:
+            self._settle()
+            if not self.cluster.exists():
+                self._upgrade()
             connection = self._launch(self._place())
         except BaseException:
             self.stop()
@@ -155,7 +164,20 @@ class EmbeddedPostgres:
     @property
     def is_made(self) -> bool:
         """Returns true if there is a cluster, or a killed process left one that the next start puts in place."""
-        return self.cluster.exists() or moves.are_left(self.kept)
+        return bool(self.majors()) or (self.data_dir / "postgres").exists() or moves.are_left(self.kept)
+
+    @property
+    def cluster(self) -> Path:
+        return self.kept / self.major
+
+    @property
+    def present(self) -> Path:
+        """The cluster that is there, which an earlier major version may have made."""
+        return self.kept / next(iter(self.majors()), self.major)
+
+    def majors(self) -> list[str]:
+        """The major versions of PostgreSQL whose data is there, the newest first."""
+        return sorted((path.name for path in self.kept.glob("[0-9][0-9]")), key=int, reverse=True)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -163,8 +185,8 @@ class EmbeddedPostgres:
         self._prepare_directories()
         self._acquire()
         try:
-            moves.finish(self.kept)
-            self._end_orphans()
+            self._settle()
+            end_orphans(self.cluster, self.sockets)
             yield
         finally:
             self.stop()
@@ -185,8 +207,34 @@ class EmbeddedPostgres:
     def _prepare_directories(self) -> None:
         make_private(self.data_dir)
         run = self.data_dir / "run"
-        for directory in (run, run / "pg", self.data_dir / "logs"):
+        for directory in (run, run / "pg", self.data_dir / "logs", self.kept):
             make_private(directory)
+
+    def _settle(self) -> None:
+        """Finishes interrupted moves. The first releases had the cluster in `postgres`."""
+        moves.finish(self.kept)
+        former = self.data_dir / "postgres"
+        if not former.exists():
+            return
+        target = self.kept / version_of(former)
+        if target.exists():
+            raise PostgresError(f"{former} and {target} both have a database: move the one away that is not yours")
+        end_orphans(former, self.sockets)
+        former.rename(target)
+        synced(self.kept)
+        synced(self.data_dir)
+
+    def _upgrade(self) -> None:
+        """Brings data of an earlier major version to this one."""
+        if not (majors := self.majors()):
+            return
+        if int(majors[0]) > int(self.major):
+            raise PostgresError(
+                f"{self.data_dir} has PostgreSQL {majors[0]}, and this release runs {self.major}: start a newer release"
+            )
+        from crewship.process.postgres_upgrade import upgrade
+
+        upgrade(self, majors[0], self._former)
 
     def _acquire(self) -> None:
         path = self.data_dir / "postgres.lock"
@@ -214,12 +262,21 @@ class EmbeddedPostgres:
         made: dict[str, str] = json.loads((self.data_dir / "postgres.json").read_text())
         return made
 
+    def passwords(self) -> dict[str, str]:
+        """The passwords of the roles. Raises PostgresError."""
+        try:
+            return self._credentials()
+        except FileNotFoundError:
+            raise PostgresError(
+                f"{self.data_dir}/postgres.json (the passwords of the database roles) is gone; restore it from a backup"
+            ) from None
+
     def _write_credentials(self, values: dict[str, str]) -> None:
         write_secret(self.data_dir / "postgres.json", json.dumps(values, indent=1))
 
     def _socket_dir(self) -> Path | None:
-        directory = self.data_dir / "run" / "pg"
-        return directory if len(os.fsencode(socket_in(directory, SOCKET_NUMBER))) <= MAX_SOCKET_PATH else None
+        short = len(os.fsencode(socket_in(self.sockets, SOCKET_NUMBER))) <= MAX_SOCKET_PATH
+        return self.sockets if short else None
 
     def _place(self) -> int | None:
         """The number to listen on; None over TCP, where the last one is tried first and any other one will do."""
@@ -239,13 +296,8 @@ class EmbeddedPostgres:
         binaries = self.binaries(user)
         if not self.cluster.exists():
             self._initialise(user, binaries)
-        try:
-            passwords = self._credentials()
-        except FileNotFoundError:
-            raise PostgresError(
-                f"{self.data_dir}/postgres.json (the passwords of the database roles) is gone; restore it from a backup"
-            ) from None
-        self._end_orphans()
+        passwords = self.passwords()
+        end_orphans(self.cluster, self.sockets)
         self._allow_copies()
         last = int(passwords.pop("port", "0"))
         tries = (
@@ -259,18 +311,8 @@ class EmbeddedPostgres:
         raise PostgresError(f"no loopback port could be bound for PostgreSQL (tried {', '.join(map(str, tries))})")
 
     def _check_cluster(self) -> None:
-        try:
-            found = (self.cluster / "PG_VERSION").read_text().strip()
-        except OSError as error:
-            raise PostgresError(
-                f"{self.cluster} cannot be read ({error.strerror});"
-                " start as the user who created it, or set CREWSHIP_DATA_DIR"
-            ) from error
-        if found != self.major:
-            raise PostgresError(
-                f"{self.cluster} has PostgreSQL {found}, but this release runs {self.major}: dump it with "
-                "the old version and restore it with this one"
-            )
+        if (found := version_of(self.cluster)) != self.major:
+            raise PostgresError(f"{self.cluster} has PostgreSQL {found}: rename it to {self.kept / found}")
 
     def _allow_copies(self) -> None:
         """A cluster of an earlier release knows no logins of pg_basebackup."""
@@ -282,7 +324,7 @@ class EmbeddedPostgres:
         """Make the cluster, its roles and the database aside, then move it into place: a start that dies in between
         leaves nothing half made.
         """
-        made = self.data_dir / "postgres.new"
+        made = self.kept / "new"
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(mode=0o700)
         try:
@@ -315,7 +357,7 @@ class EmbeddedPostgres:
     @contextlib.contextmanager
     def _directories(self, user: User, cluster: Path) -> Iterator[tuple[str, str, list[int]]]:
         """Names by which the server sees its cluster and socket directory, and descriptors to keep open for them."""
-        sockets = self.data_dir / "run" / "pg"
+        sockets = self.sockets
         if user.uid is None:
             yield str(cluster), str(sockets) if self._socket_dir() else "", []
             return
@@ -392,30 +434,6 @@ class EmbeddedPostgres:
             output.seek(offset)
             return output.read().decode(errors="replace")
 
-    def _end_orphans(self) -> None:
-        """Wait for a server whose owner was killed; then drop the files in which it left its pid.
-
-        PostgreSQL refuses to start when a pid in one of them is alive, and after the restart of a container the same
-        small pids are in use again.
-        """
-        deadline = time.monotonic() + STOP_TIMEOUT
-        pid_file = self.cluster / "postmaster.pid"
-        while orphans := _processes_in(self.cluster):
-            with contextlib.suppress(FileNotFoundError, ValueError, IndexError, ProcessLookupError):
-                postmaster = int(pid_file.read_text().splitlines()[0])
-                if postmaster in orphans:
-                    os.kill(postmaster, signal.SIGINT)
-            if time.monotonic() > deadline:
-                raise PostgresError(
-                    f"PostgreSQL processes {orphans} still run on {self.cluster} without an owner;"
-                    " end them and start again"
-                )
-            time.sleep(0.05)
-        if Path("/proc/self/cwd").exists():
-            pid_file.unlink(missing_ok=True)
-            for left in (self.data_dir / "run" / "pg").glob(".s.PGSQL.*"):
-                left.unlink(missing_ok=True)
-
     def _keep_running(self, port: int) -> None:
         """Bring the server back when it dies under a living owner (the kernel's out-of-memory killer, a stray signal).
 
@@ -460,13 +478,3 @@ def _bootstrap_sql(passwords: dict[str, str]) -> str:
         f"GRANT CONNECT ON DATABASE {DATABASE} TO {APPLICATION}",
     ]
     return "".join(f"{statement};\n\n" for statement in statements)
-
-
-def _processes_in(directory: Path) -> list[int]:
-    """Processes whose working directory is `directory`: the processes of a server work in its cluster."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if os.readlink(entry / "cwd") == str(directory.resolve()):
-                found.append(int(entry.name))
-    return found

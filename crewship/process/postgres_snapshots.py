@@ -27,6 +27,7 @@ from crewship.process.wal_archive import lines
 from models import migrations
 from models.migrations.cluster import KNOWN
 from resolvers.instance.bundles.files import has_room
+from resolvers.instance.bundles.records import REHEARSED
 
 log = logging.getLogger("crewship.snapshots")
 
@@ -46,10 +47,13 @@ DAMAGED: Final = "the snapshot {} is damaged, and nothing was changed ({})"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`whole`: pg_basebackup made it, and its manifest holds; otherwise it is a cluster that was replaced."""
+    """`major`: the major version of PostgreSQL that reads it. `whole`: pg_basebackup made it, and its manifest holds;
+    otherwise it is a cluster that was replaced.
+    """
 
     path: Path
     at: str
+    major: str
     revision: str
     release: str
     size: int
@@ -57,7 +61,7 @@ class Snapshot:
 
     @property
     def cluster(self) -> Path:
-        return EmbeddedPostgres(self.path).cluster
+        return EmbeddedPostgres(self.path).kept / self.major
 
     def noted(self) -> str:
         return json.dumps({name: value for name, value in asdict(self).items() if name != "path"}, indent=1)
@@ -90,16 +94,18 @@ async def take(data_dir: Path, access: Access, revision: str) -> None:
         shutil.rmtree(left)
     if not has_room(str(folder), size + ROOM):
         raise StartError(NO_ROOM.format(folder, (size + ROOM) >> 20))
-    began, earlier = time.monotonic(), list(folder.glob("[0-9]*"))
+    began, needed = time.monotonic(), {snapshot.path for snapshot in of_other_majors(data_dir)}
+    earlier = [path for path in folder.glob("[0-9]*") if path not in needed]
     making = folder / f"{UNFINISHED}{_now()}"
     make_private(making)
     target = EmbeddedPostgres(making).cluster
     try:
-        target.parent.mkdir(mode=0o700, exist_ok=True)
+        make_private(target.parent)
         await called(
             "pg_basebackup", "--pgdata", target, "--checkpoint=fast", "--wal-method=stream", connection=connection
         )
-        Snapshot(making, datetime.now(UTC).isoformat(timespec="seconds"), revision, release, size, whole=True).note()
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        Snapshot(making, at, EmbeddedPostgres.major, revision, release, size, whole=True).note()
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise
@@ -122,57 +128,77 @@ async def _described(connection: Connection) -> tuple[int, str]:
         await admin.close()
 
 
-def replacing(server: EmbeddedPostgres, by: Path) -> list[tuple[Path, Path]]:
+def replacing(server: EmbeddedPostgres, present: Path, by: Path) -> list[tuple[Path, Path]]:
     """The moves by which another cluster comes in the place of the present one, which becomes a snapshot."""
-    if not server.cluster.exists():
-        return [(by, server.cluster)]
+    if not present.exists():
+        return [(by, server.kept / by.name)]
     replaced = Snapshot(
         path=_free_name(server.data_dir / FOLDER),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
+        major=present.name,
         revision="",
         release="",
-        size=sum(path.stat().st_size for path in server.cluster.rglob("*") if path.is_file()),
+        size=sum(path.stat().st_size for path in present.rglob("*") if path.is_file()),
         whole=False,
     )
     make_private(replaced.path.parent)
     note = server.kept / REPLACED
     write_secret(note, replaced.noted())
-    return [(server.cluster, replaced.cluster), (note, replaced.path / NOTE), (by, server.cluster)]
+    aside = EmbeddedPostgres(replaced.path).kept / present.name
+    return [(present, aside), (note, replaced.path / NOTE), (by, server.kept / by.name)]
 
 
 def drop_replaced(data_dir: Path) -> None:
-    """Removes clusters that were replaced, but the newest."""
-    for snapshot in [each for each in found(data_dir) if not each.whole][1:]:
+    """Removes replaced clusters of this major version, except the newest."""
+    needed = of_other_majors(data_dir)
+    for snapshot in [each for each in found(data_dir) if not each.whole and each not in needed][1:]:
         shutil.rmtree(snapshot.path)
 
 
-def revert(data_dir: Path, archive: Path | None = None) -> Snapshot | None:
-    """Puts the newest snapshot in the place of the database, and keeps the replaced one as a snapshot. Returns the
-    former; none if it was an earlier call that was interrupted, and is complete now. `archive`: the archive of its log,
-    if there is one.
+def of_other_majors(data_dir: Path) -> list[Snapshot]:
+    """Clusters that an upgrade of PostgreSQL replaced."""
+    return [snapshot for snapshot in found(data_dir) if snapshot.major != EmbeddedPostgres.major]
 
-    Everything or nothing: while the snapshot is verified and recovered, the database stays as it is. Raises StartError,
-    PostgresError.
+
+async def drop_proved(data_dir: Path, access: Access) -> None:
+    """Removes clusters that an upgrade of PostgreSQL replaced, if a backup of after it was rehearsed."""
+    if not (former := of_other_majors(data_dir)):
+        return
+    owner = await asyncpg.connect(access.owner)
+    try:
+        noted = await owner.fetchval(KNOWN, REHEARSED)
+    finally:
+        await owner.close()
+    tried = json.loads(noted) if noted else {}
+    proved = datetime.fromisoformat(tried["created_at"]) if tried.get("ok") else None
+    for snapshot in former:
+        if proved is not None and proved > datetime.fromisoformat(snapshot.at):
+            shutil.rmtree(snapshot.path)
+            log.info("the data of PostgreSQL %s is removed: a later backup was rehearsed", snapshot.major)
+
+
+def revert(data_dir: Path, archive: Path | None = None, name: str | None = None) -> Snapshot | None:
+    """Puts the newest snapshot, or the one of that name, in the place of the database, which becomes a snapshot.
+
+    Returns the former; none if it was an earlier call that was interrupted, and is complete now. `archive`: the archive
+    of its log, if there is one. Everything or nothing: while the snapshot is verified and recovered, the database stays
+    as it is. Raises StartError, PostgresError.
     """
     server = EmbeddedPostgres(data_dir)
-    if not found(server.data_dir):
+    if not (there := found(server.data_dir)):
         raise StartError(NONE.format(server.data_dir / FOLDER))
+    if name is not None and name not in (names := [snapshot.path.name for snapshot in there]):
+        raise StartError(f"there is no snapshot {name}: choose one of {', '.join(names)}")
     interrupted = moves.are_left(server.kept) or _remains(server.data_dir)
     with server.held():
         if interrupted:
             for path in _remains(server.data_dir):
                 shutil.rmtree(path)
             return None
-        snapshot = found(server.data_dir)[0]
-        if snapshot.whole:
-            _verify(snapshot)
-        owner = User.choose(server.cluster)
-        used = timelines([server.cluster / "pg_wal", *(each.cluster / "pg_wal" for each in found(server.data_dir))])
-        # Recovery writes into the snapshot: its manifest does not hold afterwards.
-        Snapshot(**{**asdict(snapshot), "whole": False}).note()
-        used |= {line.timeline for line in lines(archive)} if archive else set()
-        recover(snapshot.path, owner, used, credentials=server.data_dir / "postgres.json")
-        moves.move(server.kept, replacing(server, snapshot.cluster))
+        snapshot = next(each for each in found(server.data_dir) if name in (None, each.path.name))
+        if snapshot.major == server.major:
+            _prepare(server, snapshot, archive)
+        moves.move(server.kept, replacing(server, server.present, snapshot.cluster))
         shutil.rmtree(snapshot.path)
         (server.data_dir / UNUSED_SNAPSHOT).unlink(missing_ok=True)
     return snapshot
@@ -182,6 +208,18 @@ def _remains(data_dir: Path) -> list[Path]:
     """Places of snapshots that were put in the place of the database."""
     with_cluster = {snapshot.path for snapshot in found(data_dir)}
     return [path for path in (data_dir / FOLDER).glob("[0-9]*") if path not in with_cluster]
+
+
+def _prepare(server: EmbeddedPostgres, snapshot: Snapshot, archive: Path | None) -> None:
+    """Verifies and recovers a snapshot."""
+    if snapshot.whole:
+        _verify(snapshot)
+    owner = User.choose(server.present)
+    used = timelines([server.present / "pg_wal", *(each.cluster / "pg_wal" for each in found(server.data_dir))])
+    # Recovery writes into the snapshot: its manifest does not hold afterwards.
+    Snapshot(**{**asdict(snapshot), "whole": False}).note()
+    used |= {line.timeline for line in lines(archive)} if archive else set()
+    recover(snapshot.path, owner, used, credentials=server.data_dir / "postgres.json")
 
 
 def _verify(snapshot: Snapshot) -> None:

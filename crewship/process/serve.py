@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from crewship.perimeter.connections import raise_descriptor_limit
 from crewship.perimeter.protocol import Protocol
 from crewship.process import keys, logs
-from crewship.process.database import Access, StartError, database, note_use, wait_for_database
+from crewship.process.database import UNUSED_SNAPSHOT, Access, StartError, database, note_use, wait_for_database
 from crewship.process.memory import limit_arenas
 from crewship.process.postgres import EmbeddedPostgres
 from crewship.process.postgres_child import interrupt_when_parent_dies
@@ -85,10 +85,18 @@ async def _snapshot(settings: Settings, access: Access, revision: str) -> None:
     await postgres_snapshots.take(settings.data_dir, access, revision)
 
 
+async def _drop_proved(settings: Settings, access: Access) -> None:
+    if settings.database_url is None and (settings.data_dir / UNUSED_SNAPSHOT.parent).exists():
+        from crewship.process import postgres_snapshots
+
+        await postgres_snapshots.drop_proved(settings.data_dir, access)
+
+
 async def prepare(settings: Settings, access: Access) -> Settings:
     """Migrate, settle the keys, and return the settings the application starts with, without the owner's address."""
     await migrate(settings, access, snapshot=True)
     note_use(settings)
+    await _drop_proved(settings, access)
     await wait_for_database(access.application)
     await _refuse_powers(settings, access.application)
     settings = await keys.settle(settings, access.application)

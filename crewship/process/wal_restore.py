@@ -110,7 +110,7 @@ def restore(data_dir: Path, chosen: Chosen, until: datetime | None, archive: Pat
             shutil.rmtree(place, ignore_errors=True)
             raise
         passwords = (place / "postgres.json", server.data_dir / "postgres.json")
-        made = postgres_snapshots.replacing(server, EmbeddedPostgres(place).cluster)
+        made = postgres_snapshots.replacing(server, server.present, EmbeddedPostgres(place).cluster)
         moves.move(server.kept, [passwords, *made])
         shutil.rmtree(place)
         postgres_snapshots.drop_replaced(server.data_dir)
@@ -118,8 +118,8 @@ def restore(data_dir: Path, chosen: Chosen, until: datetime | None, archive: Pat
 
 def _recover(server: EmbeddedPostgres, place: Path, chosen: Chosen, until: datetime | None, archive: Path) -> None:
     asyncio.run(_build(EmbeddedPostgres(place).cluster, chosen))
-    owner = User.choose(server.cluster)
-    used = timelines([server.cluster / "pg_wal"]) | {line.timeline for line in lines(archive)}
+    owner = User.choose(server.present)
+    used = timelines([server.present / "pg_wal"]) | {line.timeline for line in lines(archive)}
     target = {} if until is None else {"recovery_target_time": until.astimezone(UTC).isoformat(sep=" ")}
     try:
         recover(place, owner, used, credentials=server.data_dir / "postgres.json", target=target)

@@ -256,6 +256,7 @@ class Settings(BaseSettings):
     backup_keep: PositiveInt | None = variable("CREWSHIP_BACKUP_KEEP", takes="a number of bundles, at least 1")
     backup_passphrase: SecretStr | None = variable("CREWSHIP_BACKUP_PASSPHRASE", takes="a secret text")
     backup_incremental: bool = variable("CREWSHIP_BACKUP_INCREMENTAL", False, takes=BOOLEAN)
+    postgres_former: Directory | None = variable("CREWSHIP_POSTGRES_FORMER", takes="a directory")
     wal_archive: Directory | None = variable("CREWSHIP_WAL_ARCHIVE", takes="a directory")
     max_concurrent_runs: PositiveInt = variable("CREWSHIP_MAX_CONCURRENT_RUNS", 8, takes="a number of runs, at least 1")
     run_max_tokens: PositiveInt = variable("CREWSHIP_RUN_MAX_TOKENS", 2_000_000, takes="a number of tokens, at least 1")

@@ -243,7 +243,7 @@ async def test_a_replica_that_lagged_and_was_promoted(tmp_path: Path) -> None:
         assert await followed(primary.application) == ["one", "two", "lost"]
     finally:
         server.stop()
-    _promote_at_start(tmp_path / "replica" / "postgres")
+    _promote_at_start(tmp_path / "replica" / "pg" / "18")
     replica = EmbeddedPostgres(tmp_path / "replica", durable=False)
     try:
         promoted = replica.start()

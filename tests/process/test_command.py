@@ -63,7 +63,7 @@ def test_serve_from_nothing_and_leave_on_sigterm(data_dir: Path) -> None:
         assert stat.S_IMODE(internal.parent.stat().st_mode) == 0o700
         assert served.end(signal.SIGTERM) == 0
         assert not internal.exists()
-        assert not (data_dir / "postgres" / "postmaster.pid").exists()  # the database ended cleanly too
+        assert not (data_dir / "pg/18" / "postmaster.pid").exists()  # the database ended cleanly too
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
     for secret in ("secrets.env", "postgres.json", "run/internal-token"):
         assert stat.S_IMODE((data_dir / secret).stat().st_mode) == 0o600
@@ -282,7 +282,7 @@ def test_a_plain_user_without_a_home_on_a_read_only_installation(data_dir: Path)
         line = process.stdout.readline()
         assert line.startswith("Crewship serves at"), process.stderr.read()
         assert status_of(int(line.rsplit(":", 1)[1])) == 200
-        assert (data_dir / ".data" / "postgres").stat().st_uid == 65534
+        assert (data_dir / ".data" / "pg/18").stat().st_uid == 65534
         began = time.monotonic()
         process.terminate()
         assert process.wait(PATIENCE) == 0

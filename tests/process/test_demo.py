@@ -245,7 +245,7 @@ async def test_the_users_of_another_server_are_left_alone(begun: Path) -> None:
     )
     assert "\x1b" not in out  # plain lines where nobody watches
     assert out.startswith("✓ The service answers at http://127.0.0.1:")
-    assert not (begun / "postgres" / "postmaster.pid").exists()
+    assert not (begun / "pg/18" / "postmaster.pid").exists()
 
 
 @pytest.mark.skipif(not local_model.installed(), reason="needs the extra demo")

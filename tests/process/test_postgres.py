@@ -65,7 +65,7 @@ def answers(dsn: str) -> bool:
 def postmaster(data_dir: Path) -> int:
     """0 while there is none."""
     try:
-        return int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+        return int((data_dir / "pg/18" / "postmaster.pid").read_text().split()[0])
     except (FileNotFoundError, IndexError):
         return 0
 
@@ -81,7 +81,8 @@ def test_a_cold_start_serves_over_a_private_socket(server: EmbeddedPostgres, dat
         data_dir,
         data_dir / "run",
         data_dir / "run/pg",
-        data_dir / "postgres",
+        data_dir / "pg",
+        data_dir / "pg/18",
         data_dir / "postgres.json",
         data_dir / "logs/postgres.log",
     ]
@@ -215,11 +216,11 @@ def test_a_killed_owner_takes_its_server_along_and_loses_no_row(server: Embedded
 @pytest.mark.slow
 def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(server: EmbeddedPostgres, data_dir: Path) -> None:
     server.start()
-    running = (data_dir / "postgres" / "postmaster.pid").read_text()
+    running = (data_dir / "pg/18" / "postmaster.pid").read_text()
     server.stop()
     with subprocess.Popen(["sleep", "60"]) as stranger:
         stale = running.replace(running.split()[0], str(stranger.pid), 1)
-        (data_dir / "postgres" / "postmaster.pid").write_text(stale)
+        (data_dir / "pg/18" / "postmaster.pid").write_text(stale)
         (data_dir / "run/pg" / ".s.PGSQL.5432.lock").write_text(stale)
         assert answers(server.start().application)
         assert stranger.poll() is None
@@ -242,9 +243,9 @@ def test_another_process_joins_a_running_server(server: EmbeddedPostgres, data_d
 
 @pytest.mark.slow
 def test_an_interrupted_first_start_is_made_again(server: EmbeddedPostgres, data_dir: Path) -> None:
-    (data_dir / "postgres.new" / "base").mkdir(parents=True)
+    (data_dir / "pg/new" / "base").mkdir(parents=True)
     assert answers(server.start().application)
-    assert not (data_dir / "postgres.new").exists()
+    assert not (data_dir / "pg/new").exists()
 
 
 @pytest.mark.slow
@@ -270,8 +271,8 @@ def test_the_wrong_release_and_lost_passwords_are_explained(server: EmbeddedPost
     with pytest.raises(PostgresError, match=r"postgres.json .* is gone; restore it"):
         server.start()
     credentials.write_text(kept)
-    (data_dir / "postgres" / "PG_VERSION").write_text("17\n")
-    with pytest.raises(PostgresError, match=r"has PostgreSQL 17, but this release runs 18"):
+    (data_dir / "pg/18").rename(data_dir / "pg/19")
+    with pytest.raises(PostgresError, match=r"has PostgreSQL 19, and this release runs 18: start a newer release"):
         server.start()
     assert set(json.loads(kept)) == {"postgres", OWNER, APPLICATION, "port"}
 
@@ -280,7 +281,7 @@ def test_the_wrong_release_and_lost_passwords_are_explained(server: EmbeddedPost
 def test_a_server_that_cannot_start_says_why(server: EmbeddedPostgres, data_dir: Path) -> None:
     server.start()
     server.stop()
-    (data_dir / "postgres" / "postgresql.auto.conf").write_text("shared_buffers = 'plenty'\n")
+    (data_dir / "pg/18" / "postgresql.auto.conf").write_text("shared_buffers = 'plenty'\n")
     with pytest.raises(PostgresError, match="shared_buffers"):
         server.start()
 

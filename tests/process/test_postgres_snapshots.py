@@ -198,7 +198,7 @@ def test_a_killed_revert_leaves_one_database_or_the_other(data_dir: Path, destru
 def test_a_revert_without_snapshot_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StartError, match="there is no snapshot in"):
         postgres_snapshots.revert(tmp_path)
-    assert not (tmp_path / "postgres").exists()
+    assert not (tmp_path / "pg").exists()
 
 
 @pytest.mark.parametrize("done", [0, 1, 2])

@@ -134,7 +134,7 @@ def test_the_database_comes_back_as_it_was_at_any_moment(place: Path) -> None:
     env = environment(place / "late", CREWSHIP_WAL_ARCHIVE=str(archived.folder))
     late = run("postgres", "restore", "--until", (datetime.now(UTC) + timedelta(days=1)).isoformat(), env=env)
     assert (late.returncode, "has no transaction after" in late.stderr) == (1, True), late.stderr
-    assert not (place / "late" / "postgres").exists()
+    assert not EmbeddedPostgres(place / "late").is_made
 
 
 @pytest.mark.slow
@@ -239,7 +239,7 @@ def test_a_killed_server_loses_no_more_of_its_archive_than_a_second(place: Path)
 
 def _runs(data_dir: Path) -> bool:
     return any(
-        os.readlink(entry / "cwd") == str(data_dir / "postgres")
+        os.readlink(entry / "cwd") == str(EmbeddedPostgres(data_dir).cluster)
         for entry in Path("/proc").glob("[0-9]*")
         if os.path.lexists(entry / "cwd") and os.access(entry / "cwd", os.R_OK)
     )
