@@ -14,6 +14,7 @@ from crewship.process import keys
 from crewship.process.log_level import log_level
 from crewship.process.mail import mailer_of
 from crewship.process.memory import give_back
+from crewship.process.metrics_export import exporting
 from crewship.process.wakeups import PostgresWakeups, RedisWakeups
 from crewship.process.watchdog import Watchdog, recorder, warn
 from crewship.process.work import working
@@ -103,7 +104,7 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
     sys.setswitchinterval(SWITCH)
     watchdog = Watchdog(warn, *(() if settings.stalls_file is None else (recorder(settings.stalls_file),)))
     try:
-        async with working(settings):
+        async with working(settings), exporting(settings.otel_metrics, settings.otel_metrics_interval / 1000):
             watchdog.start()
             yield
     finally:

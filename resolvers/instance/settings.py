@@ -171,12 +171,20 @@ class Settings(BaseSettings):
     )
     internal_token: SecretStr | None = variable("CREWSHIP_INTERNAL_TOKEN", takes="a secret text")
     metrics_token: SecretStr | None = variable("CREWSHIP_METRICS_TOKEN", takes="a secret text")
-    # Where traces of runs are sent, by OTLP over HTTP; the variables are OpenTelemetry's.
+    # Where traces of runs and metrics are sent, by OTLP over HTTP; the variables are OpenTelemetry's.
     otel_endpoint: CollectorUrl | None = variable(
         "OTEL_EXPORTER_OTLP_ENDPOINT", takes="the URL of a collector, such as http://localhost:4318"
     )
     otel_traces_endpoint: CollectorUrl | None = variable(
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", takes="a URL, such as http://localhost:4318/v1/traces"
+    )
+    otel_metrics_endpoint: CollectorUrl | None = variable(
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", takes="a URL, such as http://localhost:4318/v1/metrics"
+    )
+    otel_traces_exporter: Literal["otlp", "none"] = variable("OTEL_TRACES_EXPORTER", "otlp", takes="otlp or none")
+    otel_metrics_exporter: Literal["otlp", "none"] = variable("OTEL_METRICS_EXPORTER", "otlp", takes="otlp or none")
+    otel_metrics_interval: Annotated[int, Field(ge=1000, le=86_400_000)] = variable(
+        "OTEL_METRIC_EXPORT_INTERVAL", 60_000, takes="1000 to 86400000 (milliseconds)"
     )
     otel_headers: SecretStr | None = variable("OTEL_EXPORTER_OTLP_HEADERS", takes="name=value, between commas")
     otel_content: bool = variable("CREWSHIP_OTEL_CONTENT", False, takes=BOOLEAN)
@@ -362,11 +370,16 @@ class Settings(BaseSettings):
     @property
     def otel_traces(self) -> str | None:
         """Where traces are sent, as OpenTelemetry reads its variables; none: nowhere."""
-        if self.otel_traces_endpoint is not None:
-            return self.otel_traces_endpoint.get_secret_value()
-        if self.otel_endpoint is None:
+        return self._collector(self.otel_traces_endpoint, "traces", self.otel_traces_exporter)
+
+    @property
+    def otel_metrics(self) -> str | None:
+        return self._collector(self.otel_metrics_endpoint, "metrics", self.otel_metrics_exporter)
+
+    def _collector(self, own: SecretStr | None, signal: str, exporter: str) -> str | None:
+        if exporter == "none" or (own is None and self.otel_endpoint is None):
             return None
-        return f"{self.otel_endpoint.get_secret_value().rstrip('/')}/v1/traces"
+        return own.get_secret_value() if own else f"{self.otel_endpoint.get_secret_value().rstrip('/')}/v1/{signal}"  # type: ignore[union-attr]
 
     @property
     def production(self) -> bool:

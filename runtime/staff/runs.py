@@ -1,5 +1,6 @@
 """Bodies of the jobs of runs: behind those that have ended with the right to them, and of schedules."""
 
+from resolvers.instance import collector
 from resolvers.instance.running import instance
 from resolvers.staff.runs.ending import SETTLE, settle
 from resolvers.staff.runs.exporting import EXPORT, FOLLOW, MOST_SPANS, OfRun, enqueue_exports, traced
@@ -52,5 +53,5 @@ async def export(work: Work, data: OfRun) -> None:
         if found is None or not found.spans:
             return
         part = list(traces.spans_of(found, content=instance.settings.otel_content))
-        await work.call(f"export {after}", lambda _, part=part: traces.send(part), timeout=traces.TIME)  # type: ignore[misc]
+        await work.call(f"export {after}", lambda _, part=part: traces.send(part), timeout=collector.TIME)  # type: ignore[misc]
         after = found.spans[-1].seq

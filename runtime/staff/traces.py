@@ -11,20 +11,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
-from resolvers.errors import Refusal
-from resolvers.instance.outbound import Policy
+from resolvers.instance import collector
 from resolvers.instance.running import instance
-from resolvers.instance.telemetry import log
 from resolvers.staff.runs.exporting import Traced
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import SpanContext
 
-TIME: Final = 30.0  # seconds
-ANSWER: Final = 4096  # bytes that are read of an answer
 MICROS: Final = 1_000_000
-BUSY: Final = frozenset({408, 429, 502, 503, 504})  # OTLP: what is tried again
 OPERATIONS: Final = {
     SpanKind.RUN: "invoke_agent",
     SpanKind.MODEL_CALL: "chat",
@@ -35,10 +30,6 @@ OPERATIONS: Final = {
 }
 
 
-class NotExported(Exception):
-    """It has to be tried again. The text names neither address nor answer."""
-
-
 def has_collector() -> bool:
     return instance.settings.otel_traces is not None
 
@@ -47,27 +38,9 @@ async def send(spans: "Sequence[ReadableSpan]") -> None:
     """Raises NotExported; a refusal is logged."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
-    headers = {"content-type": "application/x-protobuf", "user-agent": f"crewship/{version('crewship')}"}
     address = instance.settings.otel_traces
     assert address is not None
-    body = encode_spans(spans).SerializeToString()
-    try:
-        async with instance.http(Policy.CONFIGURED, timeout=TIME, most=ANSWER, cut=True) as http:
-            answer = await http.post(address, body, headers=headers | _secrets())
-    except Refusal:
-        raise NotExported("the collector cannot be reached") from None
-    if answer.status in BUSY:
-        raise NotExported(f"the collector answered with status {answer.status}")
-    if not 200 <= answer.status < 300:
-        log.warning("the collector of traces refuses", status=answer.status)
-
-
-def _secrets() -> dict[str, str]:
-    """W3C baggage format, as OTEL_EXPORTER_OTLP_HEADERS has it."""
-    from opentelemetry.util.re import parse_env_headers
-
-    given = instance.settings.otel_headers
-    return {} if given is None else dict(parse_env_headers(given.get_secret_value(), liberal=True))
+    await collector.post(address, encode_spans(spans).SerializeToString(), of="traces")
 
 
 def trace_id(root: str) -> int:

@@ -186,6 +186,7 @@ def test_no_domain_reads_a_body_that_was_not_validated(path: Path) -> None:
 
 CONNECTED = {
     "resolvers/oversight/system/status.py": "whether the database answers is what /readyz is about",
+    "resolvers/oversight/system/measured.py": "the revision of the database is a metric, also without a request",
     "resolvers/live/tail.py": "one reader serves the listeners of all workspaces; a Channel decides what each may hear",
     "resolvers/live/hub.py": (
         "what a listener missed is read in the workspace of its Channel, which is proof of the right"

@@ -7,10 +7,9 @@ from enum import StrEnum
 from functools import cache
 from importlib import metadata
 
-import asyncpg
 from packaging.version import InvalidVersion
 from packaging.version import Version as Release
-from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import REGISTRY, Gauge, generate_latest
 from sqlmodel import col
 
 from models import migrations
@@ -37,19 +36,17 @@ from resolvers.kernel import (
     procedure,
 )
 from resolvers.kernel.store.database import database
+from resolvers.oversight.system.measured import PATIENCE, TROUBLE, of_database
 from resolvers.rules.durations import format_duration
 
-DATABASE_PATIENCE = 3.0  # seconds, for answers about a database that may not give any
 JOBS_PATIENCE = 10.0  # seconds that background jobs may be kept from this process before it is not ready
 RELEASES_PATIENCE = 4.0  # seconds (contract: system.version)
 SOCKETS = ("crewshipd_ws_connections", "crewship_graphql_sockets")  # metrics of the surfaces that have them
-TROUBLE = (Refusal, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 Gauge("crewshipd_uptime_seconds", "Seconds since this process started to serve").set_function(instance.uptime)
 Gauge("crewshipd_workers", "Serving processes; these measurements are of one of them").set_function(
     lambda: instance.settings.workers
 )
-MIGRATION = "Day of the last migration of the database, and its place in the day: YYYYMMDDnn"
 POOL = Gauge("crewshipd_db_pool_connections", "Database connections of this process, by state", ["state"])
 POOL.labels("busy").set_function(lambda: database.connections().busy)
 POOL.labels("idle").set_function(lambda: database.connections().idle)
@@ -192,16 +189,12 @@ async def metrics(ctx: Context, data: NoInput) -> Exposition:
     Each process reports its own metrics: with several workers (`crewshipd_workers`) a scrape reads one of them. To read
     all of them, run processes of one worker each, on separate ports.
     """
-    asked = CollectorRegistry()
-    try:
-        revision = await _revision()
-        async with asyncio.timeout(DATABASE_PATIENCE):
-            facts = await ctx.select(InstanceFact, col(InstanceFact.name).in_(records.NAMES)).all()
-            records.show({fact.name: fact.value for fact in facts}, asked)
-    except TROUBLE:
-        revision = None  # no sample says more than a wrong one
-    if revision is not None:
-        Gauge("crewshipd_db_migration_version", MIGRATION, registry=asked).set(migrations.number(revision))
+
+    async def read() -> dict[str, str]:
+        facts = await ctx.select(InstanceFact, col(InstanceFact.name).in_(records.NAMES)).all()
+        return {fact.name: fact.value for fact in facts}
+
+    asked = await of_database(read)
     written = await asyncio.to_thread(lambda: generate_latest(REGISTRY) + generate_latest(asked))
     return Exposition(text=written.decode())
 
@@ -213,7 +206,7 @@ async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
     Shows whether the first user has been created, and whether sign-up is allowed.
     """
     try:
-        async with asyncio.timeout(DATABASE_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             used = await ctx.select(User).exists()
     except TROUBLE as error:
         log.warning("setup status unknown", error=type(error).__name__)
@@ -228,7 +221,7 @@ async def telemetry(ctx: Context, data: NoInput) -> Telemetry:
     Returns whether a user consented to telemetry during onboarding. Disabled without consent.
     """
     try:
-        async with asyncio.timeout(DATABASE_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             stored = await ctx.select(InstanceFact, col(InstanceFact.name).in_((TELEMETRY, INSTALL_ID))).all()
     except TROUBLE as error:
         log.warning("telemetry unknown", error=type(error).__name__)
@@ -306,14 +299,9 @@ def is_newer(latest: str, current: str) -> bool:
         return False
 
 
-async def _revision() -> str | None:
-    async with asyncio.timeout(DATABASE_PATIENCE), database.lease() as conn:
-        return await migrations.revision(conn)
-
-
 async def _database_failure() -> str | None:
     try:
-        async with asyncio.timeout(DATABASE_PATIENCE), database.lease() as conn:
+        async with asyncio.timeout(PATIENCE), database.lease() as conn:
             lacks = await migrations.lacks(conn)
     except TROUBLE as error:
         log.warning("database not ready", error=type(error).__name__)
