@@ -150,7 +150,8 @@ class Ticker:
 
     async def _ending(self, id: str, this: Ticking) -> str:
         try:
-            await this.body(Tick(id, self._executor))
+            if this.here is None or this.here():  # the first tick of a clock is claimed everywhere
+                await this.body(Tick(id, self._executor))
         except Gone:
             return "gone"
         except asyncio.CancelledError as error:

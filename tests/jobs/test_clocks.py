@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from resolvers.kernel.background.clocks import CLOCKS, Recurring, clock
 from resolvers.kernel.background.sweeper import SWEEP
-from runtime.engine.clocks import TICKING, ticking, ticks
+from runtime.engine.clocks import TICKING, Tick, Ticker, Ticking, ticking, ticks
 from runtime.engine.clockwork import Clockwork
 from runtime.engine.liveness import Rhythm
 from runtime.engine.service import Runtime
@@ -55,6 +55,18 @@ def one_after_the_other(seen: list[Seen], every: timedelta, killed: Sequence[int
         assert last.pid in killed if last.ended is None else last.ended < next.begun
         if last.pid not in killed:
             assert next.begun - last.begun > every.total_seconds() * 0.7  # what is between the claim and the line
+
+
+async def test_the_first_tick_does_nothing_in_a_process_that_can_do_nothing() -> None:
+    ticked = list[bool]()
+
+    async def body(tick: Tick) -> None:
+        ticked.append(True)
+
+    for able in (False, True):
+        this = Ticking(steady, body, lambda able=able: able)  # type: ignore[misc]
+        assert await Ticker((this,), "executor")._ending("clock:steady", this) == "done"
+        assert ticked == [True] * able
 
 
 # ---- declarations --------------------------------------------------------------------------------------------------
