@@ -35,9 +35,12 @@ earlier release uses raises it.
 WORKS_FROM = "works_from"
 """The fact that holds `OLDEST` of the release that migrated the database last."""
 LOCK_TIMEOUT = 300.0  # another process may be migrating
-TABLE_LOCK_TIMEOUT = "2s"  # readers and writers queue behind a statement that waits for a table
-TABLE_LOCK_TRIES = 10
-TABLE_LOCK_PAUSE = 3.0  # seconds, in which those that queued go on
+TABLE_LOCK_TIMEOUT = "500ms"
+"""Readers and writers queue behind a statement that waits for a table. Less than PostgreSQL's `deadlock_timeout`: a
+migration that waits for a second table, whose reader waits for the first one, gives up before the reader is cancelled.
+"""
+TABLE_LOCK_TRIES = 30
+TABLE_LOCK_PAUSE = 1.0  # seconds
 KEEP = """
     INSERT INTO kept_days (name, days) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET days = excluded.days WHERE kept_days.days <> excluded.days
@@ -95,7 +98,7 @@ async def upgrade(
             try:
                 await _bring(dsn, connection, application_role, row_level_security, audit_days)
                 break
-            except asyncpg.LockNotAvailableError:
+            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
                 if not tries_left:
                     raise BusyTableError(
                         "the database cannot be migrated while another transaction keeps a table locked:"

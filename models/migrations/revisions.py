@@ -48,8 +48,9 @@ async def upgrade(dsn: str) -> None:
         try:
             await connection.run_sync(lambda sync: command.upgrade(config(sync), "head"))
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == asyncpg.LockNotAvailableError.sqlstate:
-                raise asyncpg.LockNotAvailableError(str(error.orig)) from None
+            for busy in (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+                if getattr(error.orig, "sqlstate", None) == busy.sqlstate:
+                    raise busy(str(error.orig)) from None
             raise
         # before it ends: what it has filled is analyzed next
         await connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
