@@ -199,7 +199,9 @@ def only_readable(*expressions: Any) -> None:
             raise TypeError(f"{part} holds secrets: nothing is filtered, sorted or computed by it")
         if isinstance(part, (ColumnClause, BindParameter)):  # most of all parts, and without any of their own
             continue
-        inner = part.element if isinstance(part, AliasedReturnsRows) else part
+        inner = part
+        while isinstance(inner, AliasedReturnsRows):  # a lateral one is an alias of an alias
+            inner = inner.element
         if not isinstance(inner, TableClause):  # all of whose columns would be its parts
             # of a subquery: taken from there, a column has this type still
             handed_on = SealedBytes if inner is not part else ()

@@ -328,7 +328,8 @@ async def test_graphql_makes_shows_and_hides_the_same(board: Board) -> None:
 
 
 FIND = """query($ws: ID!, $status: [CredentialStatus!], $type: [CredentialType!], $search: String) {
-findCredentials(workspaceId: $ws, status: $status, type: $type, search: $search) { totalCount nodes { id } } }"""
+findCredentials(workspaceId: $ws, status: $status, type: $type, search: $search) {
+totalCount nodes { id mcpUsed crewIds agentNames } } }"""
 
 
 async def found(board: Board, person: Person | None = None, **filters: Any) -> list[str]:
