@@ -38,6 +38,7 @@ ROOMS: Final = {
         "personas",
         "hiring",
         "assignments",
+        "runners",
     ),
     "work": (
         "labels",

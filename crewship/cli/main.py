@@ -17,6 +17,7 @@ from crewship.cli.backup import app as backup_app
 from crewship.cli.explaining import explained, refusals
 from crewship.cli.people import app as people_app
 from crewship.cli.postgres import app as postgres_app
+from crewship.cli.runner import app as runner_app
 
 if TYPE_CHECKING:
     from crewship.cli.reseal import Needed
@@ -65,6 +66,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="The keys of the instance.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(backup_app, name="backup")
 app.add_typer(postgres_app, name="postgres")
+app.add_typer(runner_app, name="runner")
 
 WHILE_LOADING = (200_000, 10)
 """For the collector of garbage: what is imported stays, and to walk it again and again is a fifth of a start. A server

@@ -58,7 +58,8 @@ CHANGED: Final = frozenset(
         "linked_identities", "mcp_registry_servers", "memory_configs", "message_feedback", "message_reactions",
         "messages", "notifications", "oauth_states", "pairings", "passkey_challenges", "passkeys",
         "password_resets", "peer_consents", "peer_conversations", "push_keys", "push_notices", "retention_rules",
-        "run_reservations", "run_spans", "run_steps", "run_tags", "runs", "sessions", "sign_in_attempts",
+        "run_reservations", "run_spans", "run_steps", "run_tags", "runner_calls", "runs", "sessions",
+        "sign_in_attempts",
         "sign_in_devices", "skill_proposals", "webhook_deliveries", "webhook_receipts", "work_pauses",
     }
 )  # fmt: skip

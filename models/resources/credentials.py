@@ -137,6 +137,8 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     username: str | None = text_field(EMAIL, default=None, holds=MENTIONS)
     token_expires_at: str | None = text_field(LINE, default=None, holds=NOTHING)
     security_level: int = 1
+    # a release without the column runs beside this one
+    on_runners: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     tags: list[str] = json_field(NOTES, default_factory=list, holds=MENTIONS)
     last_checked_at: datetime | None = time_field(default=None)
     last_error: str | None = text_field(ERROR, default=None, holds=MENTIONS)

@@ -89,6 +89,7 @@ class SystemEvent(StrEnum):
     api_retry = "api_retry"
     approval_requested = "approval_requested"
     redacted = "redacted"
+    tool_output = "tool_output"
 
 
 NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)

@@ -124,6 +124,10 @@ class Signer:
         """The token (hex) of a link that decides: the same whenever the same question is sent again."""
         return hmac.new(self._resets, f"decision {id}".encode(), "sha256").hexdigest()
 
+    def runner_token(self, id: str) -> str:
+        """The secret part (hex) of a runner's token: a wrong one is refused before the database is asked."""
+        return hmac.new(self._resets, f"runner {id}".encode(), "sha256").hexdigest()
+
     def email_token(self, id: str) -> str:
         """The token (hex) of a link to confirm an email: the same whenever the same change is mailed again."""
         return hmac.new(self._resets, f"email {id}".encode(), "sha256").hexdigest()

@@ -21,6 +21,10 @@ class CredentialJSON(Wire, of=Credential):
     hosts: Annotated[list[str], Absent(zero=True)]
 
 
+class OnRunnersJSON(Wire, of=Credential):
+    fields = "id on_runners"
+
+
 class NewCredentialJSON(CredentialJSON, of=Credential):
     token_expires_at: Annotated[None, Null()]
 
@@ -61,6 +65,7 @@ ROUTES = (
     PATCH(ONE, credentials.update_credential, CredentialJSON),
     PUT(ONE, credentials.update_credential, CredentialJSON),
     DELETE(ONE, credentials.delete_credential, Success),
+    PUT(f"{ONE}/on-runners", credentials.allow_on_runners, OnRunnersJSON),
     POST(f"{BASE}/test", credentials.test_value, credentials.TestResult),
     POST(f"{ONE}/test", credentials.test_stored, credentials.TestResult),
     POST(f"{ONE}/rotate", credentials.rotate_credential, RotationJSON),

@@ -5,7 +5,7 @@ TypedDicts are outcomes of steps, and JSON.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Final, Literal, Protocol, TypedDict
 
 from runtime.runs.prompt import Prompt
 
@@ -64,6 +64,10 @@ class ModelReply(TypedDict):
     usage: TokenUsage | None
     stop: Literal["end", "length", "refused"]
     wire: Any
+
+
+NOTHING: Final = "(no output)"
+"""The content of an answer without any, which not every model takes."""
 
 
 class Answer(TypedDict):

@@ -20,6 +20,7 @@ from resolvers.rules.consent import question
 from resolvers.rules.redaction import Redactor
 from runtime.adapters.budget import RunBudget, estimated
 from runtime.adapters.conversation import (
+    NOTHING,
     Answer,
     CallableTool,
     ModelReply,
@@ -29,6 +30,7 @@ from runtime.adapters.conversation import (
     TokenUsage,
     ToolUse,
 )
+from runtime.adapters.detached import DetachedTool, answered
 from runtime.runs.job import (
     ApprovalStep,
     Charge,
@@ -47,7 +49,6 @@ from runtime.runs.prompt import Prompt
 from runtime.runs.quarantine import Scan, quarantine
 
 MAX_TURNS = 50  # of a job that names none
-NOTHING = "(no output)"
 UNKNOWN = "unknown"
 
 
@@ -239,6 +240,9 @@ class _LoopRun:
         known = use["name"] if use["name"] in self.loop._tools else UNKNOWN  # a name that a model makes up is its words
         name = f"{self.budget.turns} tool {number} {known[:NAME]}"
         refused = await self._refused(name, use)
+        tool = None if refused is not None or use["unreadable"] else self.loop._tools.get(use["name"])
+        if isinstance(tool, DetachedTool) and tool.detaches(use["input"]):
+            return await answered(self.sink, name, use, tool, self._kept)
 
         async def body() -> Answer:
             await self.sink.emit(
@@ -248,11 +252,14 @@ class _LoopRun:
             )
             content, is_error = await self._used(use) if refused is None else (refused, True)
             metadata = {"tool_use_id": use["id"], **({"is_error": True} if is_error else {})}
-            content, metadata = quarantine(self.loop._redactor.redact(content), metadata, self.loop._scan)
+            content, metadata = self._kept(content, metadata)
             await self.sink.emit(ChatEventType.tool_result, content, metadata)
             return {"id": use["id"], "content": content or NOTHING, "is_error": is_error}
 
         return await self.sink.step(name, body, acts=True)
+
+    def _kept(self, content: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        return quarantine(self.loop._redactor.redact(content), metadata, self.loop._scan)
 
     async def _refused(self, call: str, use: ToolUse) -> str | None:
         """The reason to refuse the call, or None. Raises Waiting until a user has decided.

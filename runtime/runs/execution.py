@@ -151,6 +151,7 @@ def job_of(claim: RunClaim, briefing: Mapping[str, Any], max_tokens: int | None 
             Skill(one["slug"], one["description"], one["content"], tuple(one["missing"])) for one in briefing["skills"]
         ),
         restricted=briefing["restricted"],
+        runner=briefing["runner_id"],
     )
 
 

@@ -76,6 +76,8 @@ class Job:
     """Paths of the files that people attached to the chat, as the agent knows them."""
     restricted: bool = False
     """The network of its processes is restricted, regardless of the crew's mode."""
+    runner: str | None = None
+    """The runner that executes its tools; None: this service does."""
 
 
 @dataclass(frozen=True, slots=True)

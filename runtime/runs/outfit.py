@@ -22,6 +22,7 @@ from runtime.coding.mcp import configuration_through
 from runtime.containers.choice import Sandboxes
 from runtime.containers.place import Apart
 from runtime.containers.sandbox import ContainerSandbox
+from runtime.runners.remote import tools_on_runner
 from runtime.runs.attachments import attached
 from runtime.runs.consent import Approvals
 from runtime.runs.guard import ProtectingGuard
@@ -39,6 +40,7 @@ from runtime.sandbox import Isolation, Network, Sandbox, Workdir
 from runtime.tools import tools_for
 
 AGENT_STARTS = "Starting the agent"
+NOT_ON_RUNNERS = "Coding agents do not run on runners; the agent has one, so it works through the service's own loop"
 WITHOUT_PROCESSES = frozenset({"scripted", "local_model"})
 
 
@@ -81,8 +83,7 @@ class InstanceOutfit:
         self, job: Job, given: list[Given], servers: list[RunServer], values: list[str], redactor: Redactor
     ) -> Fitted:
         workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
-        apart = Apart.restricted if job.restricted else Apart.nothing
-        sandbox = await self._sandboxes.of_crew(job.workspace_id, job.agent.crew_id, apart)
+        sandbox = await self._sandbox_of(job)
         guarded = self._settings.keeper_enabled
         confined = sandbox.isolation is not Isolation.none
         keys, variables = CredentialKeys(given, self._keys, job.agent.id), environment(given, guarded=guarded)
@@ -90,7 +91,7 @@ class InstanceOutfit:
         async def now() -> dict[str, str]:
             return environment(await still_given(job.workspace_id, job.agent.id, given), guarded=guarded)
 
-        guard, found = ProtectingGuard(redactor, _set_aside), await asyncio.to_thread(attached, workdir, job.chat_id)
+        guard, found = ProtectingGuard(redactor, _set_aside), await self._attached(workdir, job)
         if is_asked_for(self._settings):
             try:
                 # Its model is behind a gateway that counts, and not beside it.
@@ -109,8 +110,11 @@ class InstanceOutfit:
         network = await gateway_for(job, redactor) if confined else None
         if programs.servers:
             servers = programs.among(servers, ProgramsPlace(sandbox, workdir, network))
-        searching = await self._searching(sandbox)
-        tools = noting_uses(job, tools_for(job, sandbox, workdir, now, network, searching=searching))
+        if job.runner is not None:
+            tools = tools_on_runner(job, job.runner, given, workdir, network)
+        else:
+            searching = await self._searching(sandbox)
+            tools = noting_uses(job, tools_for(job, sandbox, workdir, now, network, searching=searching))
         if guarded:
             tools |= keeper_tools(job, given, sandbox, redactor)
         theirs, told = await tools_of(job, servers, redactor)
@@ -126,7 +130,8 @@ class InstanceOutfit:
             consent=Approvals(),
             servers=told,
         )
-        writes = workdir if sandbox.runs_commands and adapter.name not in WITHOUT_PROCESSES else None
+        works_here = job.runner is None and sandbox.runs_commands
+        writes = workdir if works_here and adapter.name not in WITHOUT_PROCESSES else None
         container = sandbox if isinstance(sandbox, ContainerSandbox) and writes is not None else None
         return Fitted(adapter, guard, found, writes, None if container is None else partial(_begun, container, workdir))
 
@@ -141,6 +146,8 @@ class InstanceOutfit:
         servers: Sequence[RunServer],
     ) -> tuple[Adapter, list[str]]:
         """And the secrets that it is given by this alone."""
+        if job.runner is not None:
+            raise Unfit(NOT_ON_RUNNERS)
         installed, boundary = installed_for(job, self._settings, sandbox)
         assert network is not None, "what has a boundary has a way out"
         guarded = self._settings.keeper_enabled
@@ -157,6 +164,17 @@ class InstanceOutfit:
             ways=ways,
         )
         return made, mcp.secrets
+
+    async def _sandbox_of(self, job: Job) -> Sandbox:
+        """A runner takes the place of the crew's containers; what does not run there runs on this machine."""
+        if job.runner is not None:
+            return await self._sandboxes.of_machine()
+        apart = Apart.restricted if job.restricted else Apart.nothing
+        return await self._sandboxes.of_crew(job.workspace_id, job.agent.crew_id, apart)
+
+    async def _attached(self, workdir: Workdir, job: Job) -> tuple[str, ...]:
+        """Attached files are on this machine, where the tools of a runner do not find them."""
+        return () if job.runner is not None else await asyncio.to_thread(attached, workdir, job.chat_id)
 
     async def _searching(self, sandbox: Sandbox) -> Sandbox:
         """The sandbox of this machine for file searches, if it has one: some images lack the programs, and the files

@@ -9,7 +9,8 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -89,11 +90,28 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
+Listener = Callable[[int, bytes], None]
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextlib.contextmanager
+def heard(listener: Listener) -> Iterator[None]:
+    """Inside the block, `listener` receives the output of commands while they run: the number of the output (1 or 2),
+    and bytes within the limit of what is kept.
+    """
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
 class Collector:
     """The first bytes of a pipe; what follows `limit` is read and counted, so that no full pipe stops the writer."""
 
-    def __init__(self, descriptor: int, limit: int) -> None:
-        self._descriptor, self._limit = descriptor, limit
+    def __init__(self, descriptor: int, limit: int, number: int) -> None:
+        self._descriptor, self._limit, self._number = descriptor, limit, number
+        self._listener = _listener.get()
         self._kept = bytearray()
         self._dropped = 0
 
@@ -106,6 +124,8 @@ class Collector:
                 return
             room = self._limit - len(self._kept)
             self._kept += piece[:room]
+            if self._listener is not None and room > 0:
+                self._listener(self._number, piece[:room])
             if len(piece) > room:
                 self._dropped += len(piece) - room
                 await asyncio.sleep(PAUSE)
@@ -130,7 +150,7 @@ class Outputs:
             read, write = os.pipe()
             self._ours.append(read)
             self.theirs.append(write)
-        self._collectors = [Collector(descriptor, limit) for descriptor in self._ours]
+        self._collectors = [Collector(descriptor, limit, number) for number, descriptor in enumerate(self._ours, 1)]
         self._tasks: list[asyncio.Task[None]] = []
 
     def started(self) -> None:

@@ -27,7 +27,7 @@ class CredentialNode:
         username token_expires_at security_level last_checked_at last_error last_used_at last_used_ips tags
         oauth_client_id oauth_auth_url oauth_token_url oauth_scopes agent_count agent_names assignments
         mcp_used created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts
-        created_at updated_at version
+        on_runners created_at updated_at version
     """
     crew_id = strawberry.field(description="The first of `crewIds`.")
     crew_ids: list[str] = strawberry.field(description="Crews whose members see the credential.")
@@ -37,6 +37,7 @@ class CredentialNode:
     agent_count = strawberry.field(description="Assignments, including assignments of deleted agents.")
     mcp_used = strawberry.field(description="True if a binding to an MCP server uses it.")
     secret_ref = strawberry.field(description="The location of the value in an external store.")
+    on_runners = strawberry.field(description="True if runners of agents that have it receive the value.")
     hosts = strawberry.field(description="Hosts that receive the value; empty if the provider determines them.")
 
 
@@ -85,6 +86,7 @@ class CredentialMutation:
     test_credential_value = mutation(credential_ops.test_value)
     create_credential = mutation(credential_ops.create_credential, CredentialNode)
     update_credential = mutation(credential_ops.update_credential, CredentialNode)
+    allow_credential_on_runners = mutation(credential_ops.allow_on_runners, CredentialNode)
     delete_credential = mutation(credential_ops.delete_credential)
     assign_credential = mutation(credential_ops.assign_credential, AgentCredentialType)
     unassign_credential = mutation(credential_ops.unassign_credential)

@@ -92,4 +92,4 @@ async def servers(
     finally:
         for server in made:
             await server.close()
-    assert [server.said for server in made] == [""] * number
+    assert [server.said for server in made] == [""] * number, [server.said for server in made]

@@ -38,6 +38,7 @@ class Topic(StrEnum):
     jobs = "j"  # a job waits for a worker (its name)
     access = "a"  # what a user may do (the user's id)
     settings = "s"  # what holds for the whole instance (its name)
+    runners = "r"  # work of a runner, or its progress (the runner's id, or the call's)
 
 
 class Bus:

@@ -21,6 +21,7 @@ from resolvers.resources.credentials.internal import (
     rotate_internal,
     set_status,
 )
+from resolvers.resources.credentials.on_runners import allow_on_runners
 from resolvers.resources.credentials.probes import TestResult
 from resolvers.resources.credentials.rotation import RotationEnded, cancel_rotation, list_rotations, rotate_credential
 from resolvers.resources.credentials.timeline import list_events

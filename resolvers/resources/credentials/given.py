@@ -80,16 +80,21 @@ async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
     return [_given(row, value) for row, value in zip(rows, await values_of(rows), strict=True) if value is not None]
 
 
-async def still_given(workspace_id: str, agent_id: str, given: Sequence[Given]) -> list[Given]:
-    """The credentials of a run that the agent still holds; credentials that were removed meanwhile are left out."""
+async def still_given(
+    workspace_id: str, agent_id: str, given: Sequence[Given], *, on_runners: bool = False
+) -> list[Given]:
+    """The credentials of a run that the agent still holds; credentials that were removed meanwhile are left out.
+    `on_runners`: only those that may leave the server for a runner.
+    """
     if not given:
         return []
     ids = [each.credential_id for each in given]
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
         here = rows.within(workspace_id)
-        given, secret = here.table(AgentCredential, *GIVEN).c, here.table(Credential, "id", "status").c
-        return await here.report(select(secret.id).where(*_held(given, secret, agent_id), secret.id.in_(ids)))
+        given, secret = here.table(AgentCredential, *GIVEN).c, here.table(Credential, "id", "status", "on_runners").c
+        allowed = (secret.id.in_(ids), secret.on_runners) if on_runners else (secret.id.in_(ids),)
+        return await here.report(select(secret.id).where(*_held(given, secret, agent_id), *allowed))
 
     held = {row["id"] for row in await across_workspaces(find)}
     return [each for each in given if each.credential_id in held]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import and_, bindparam, case, func, select, true
+from sqlalchemy import and_, bindparam, case, func, or_, select, true
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from models.attention.approvals import ApprovalGate, ApprovalMode
@@ -15,6 +15,7 @@ from models.resources.skills import AgentSkill, Skill
 from models.staff.agents import Agent, CliAdapter, LlmProvider, ToolProfile
 from models.staff.chats import Message, MessageRole
 from models.staff.crews import Crew
+from models.staff.runners import Runner
 from models.staff.runs import BY_WEBHOOK, Run
 from resolvers.attention.approvals import gates_of
 from resolvers.kernel import Action, ById, Code, Context, Output, Refusal, procedure
@@ -82,7 +83,7 @@ class Briefing(Output):
     """`history` has the messages of users and agents in the chat before this run, oldest first.
 
     The text of another agent of a group begins with its name. The turn that started the run is not included.
-    `budgeted`: money may have to be reserved for the run.
+    `budgeted`: money may have to be reserved for the run. `runner_id`: the runner that executes its tools.
     """
 
     agent: BriefedAgent
@@ -94,6 +95,7 @@ class Briefing(Output):
     budgeted: bool
     gates: list[BriefedGate]
     skills: list[BriefedSkill]
+    runner_id: str | None
 
 
 @procedure("runs.brief", Action.READ, surfaces=frozenset())
@@ -126,6 +128,7 @@ async def brief(ctx: Context, data: ById) -> Briefing:
         budgeted=row["budgeted"],
         gates=[BriefedGate(**gate) for gate in row["gates"] or ()],
         skills=[_skill(skill, frozenset(row["variables"])) for skill in row["skills"] or ()],
+        runner_id=row["runner_id"],
     )
 
 
@@ -149,11 +152,20 @@ def _told(rows: Any) -> Any:
             gates_of(gate, agent).label("gates"),
             _skills(rows, agent).label("skills"),
             func.array(variables.scalar_subquery()).label("variables"),
+            _runner(rows, agent).label("runner_id"),
             *[said.c[name] for name in SAID],
         )
         .select_from(joined.outerjoin(card, noted).outerjoin(said, true()))
         .where(run.c.id == bindparam("run"))
     )
+
+
+def _runner(rows: Any, agent: Any) -> Any:
+    """The runner in use: the agent's own, or else its crew's."""
+    runner = rows(Runner, "id crew_id agent_id in_use")
+    whose = or_(runner.c.agent_id == agent.c.id, runner.c.crew_id == agent.c.crew_id)
+    found = select(runner.c.id).where(runner.c.in_use, whose).order_by(runner.c.agent_id.nulls_last()).limit(1)
+    return found.correlate(agent).scalar_subquery()
 
 
 def _skills(rows: Any, agent: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Runs whose tools are executed by a runner on another machine, and the execution there."""

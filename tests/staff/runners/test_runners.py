@@ -1,0 +1,190 @@
+"""Runners: one process a token, calls that are taken and ended once, and what reaches the machine."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from models.resources.credentials import AgentCredential, Credential, CredentialType
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from models.staff.runs import Run
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
+from resolvers.resources.credentials.given import given_to
+from resolvers.staff.runners.calls import AskedTool, GivenToCall, follow_call, piece_shown, send_call, withdraw_call
+from runtime.runners.executing import LONGEST_LINE, LiveOutput
+from tests.sealing import sealed_before
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+ONE, TWO = "1" * 64, "2" * 64
+
+
+class Machine:
+    """A process with a token."""
+
+    def __init__(self, world: World, token: str, instance: str = ONE) -> None:
+        self.world, self.whose = world, {"token": token, "instance": instance}
+
+    async def ask(self, path: str, status: int = 200, **body: Any) -> Any:
+        answer = await self.world.rest(None, "POST", f"/api/v1/runner/{path}", self.whose | body, workspace=None)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def connect(self) -> "Machine":
+        self.whose = self.whose | {"generation": (await self.ask("connect"))["generation"]}
+        return self
+
+    async def poll(self) -> list[dict[str, Any]]:
+        calls: list[dict[str, Any]] = (await self.ask("calls/poll", room=4, wait=0))["calls"]
+        return calls
+
+    async def report(self, id: str, **more: Any) -> dict[str, Any]:
+        state: dict[str, Any] = (await self.ask("calls/report", calls=[{"id": id, **more}]))["calls"][0]
+        return state
+
+
+async def crew_with_agent(world: World, name: str) -> tuple[Crew, Agent, Run]:
+    crew = Crew(workspace_id=world.workspace.id, name=name, slug=name)
+    agent = Agent(workspace_id=world.workspace.id, crew_id=crew.id, name=name, slug=name)
+    run = Run(workspace_id=world.workspace.id, agent_id=agent.id)
+    await world.add(crew, agent, run)
+    return crew, agent, run
+
+
+async def register(world: World, crew: Crew) -> dict[str, Any]:
+    body = {"name": crew.slug, "crew_id": crew.id}
+    answer = await world.rest(world.admin, "POST", "/api/v1/runners", body)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def send(world: World, runner_id: str, agent: Agent, run: Run, step: str, *given: GivenToCall) -> str:
+    asked = AskedTool(
+        agent_id=agent.id, agent_slug=agent.slug, crew_id=agent.crew_id, profile="CODING", restricted=False,
+        tool="run_command", arguments={"command": "true"}, given=list(given),
+    )  # fmt: skip
+    sent = {"run_id": run.id, "step": step, "runner_id": runner_id, "agent_id": agent.id, "tool": "run_command"}
+    sent["asked"] = orjson.dumps(asked.model_dump()).decode()
+    answer = await send_call(Caller.service("runtime", world.workspace.id, run.id), sent)
+    return str(orjson.loads(answer.body or b"{}")["call_id"])
+
+
+async def test_a_copied_token_is_refused(world: World) -> None:
+    crew, _, _ = await crew_with_agent(world, "copied")
+    made = await register(world, crew)
+    first = await Machine(world, made["token"]).connect()
+    copy = Machine(world, made["token"], TWO)
+    await copy.ask("connect", 409)
+    shown = (await world.rest(world.admin, "GET", f"/api/v1/runners/{made['id']}")).json()
+    assert (shown["connected"], shown["refused_at"] is not None) == (True, True)
+    await copy.ask("calls/poll", 409, generation=1, wait=0)
+    await first.ask("disconnect")
+    await copy.connect()
+    await first.ask("calls/poll", 409, wait=0)
+
+
+async def test_a_wrong_or_revoked_token_opens_nothing(world: World) -> None:
+    crew, _, _ = await crew_with_agent(world, "revoked")
+    made = await register(world, crew)
+    for forged in ("x", made["token"][:-1] + ("0" if made["token"][-1] != "0" else "1"), made["token"] + "0"):
+        await Machine(world, forged).ask("connect", 401)
+    machine = await Machine(world, made["token"]).connect()
+    answer = await world.rest(world.manager, "DELETE", f"/api/v1/runners/{made['id']}")
+    assert answer.status_code == 403
+    answer = await world.rest(world.admin, "DELETE", f"/api/v1/runners/{made['id']}")
+    assert answer.status_code == 200
+    await machine.ask("calls/poll", 401, wait=0)
+    await machine.ask("connect", 401)
+    assert [row["action"] for row in await world.audit()][-2:] == ["runner.created", "runner.revoked"]
+
+
+async def test_a_call_is_taken_shown_and_ended_once(world: World) -> None:
+    crew, agent, run = await crew_with_agent(world, "once")
+    made, place = await register(world, crew), world.workspace.id
+    machine = await Machine(world, made["token"]).connect()
+    id = await send(world, made["id"], agent, run, "1 tool 1")
+    assert await send(world, made["id"], agent, run, "1 tool 1") == id
+    assert [call["id"] for call in await machine.poll()] == [id]
+    assert await machine.poll() == []
+    assert await machine.report(id) == {"id": id, "goes_on": True, "seq": 0}
+    assert not await withdraw_call(place, id), "it has begun"
+    assert (await machine.report(id, seq=1, output="one\n"))["seq"] == 1
+    assert (await machine.report(id, seq=2, output="two\n"))["seq"] == 1, "the first was not shown yet"
+    found = await follow_call(place, id, 0)
+    assert (found.seq, found.output) == (1, "one\n")
+    await piece_shown(place, id, 1)
+    assert (await machine.report(id, seq=1, output="one\n"))["seq"] == 1
+    assert (await machine.report(id, seq=2, output="two\n"))["seq"] == 2
+    for content in ("done", "done again"):
+        state = await machine.report(id, outcome={"content": content, "is_error": False})
+        assert state["goes_on"] is False
+    ended = await follow_call(place, id, 2)
+    assert ended.outcome is not None
+    assert ended.outcome.content == "done"
+
+
+async def test_a_lease_that_ends_loses_what_was_begun_and_nothing_else(world: World) -> None:
+    crew, agent, run = await crew_with_agent(world, "lost")
+    made, place = await register(world, crew), world.workspace.id
+    machine = await Machine(world, made["token"]).connect()
+    begun, taken = [await send(world, made["id"], agent, run, step) for step in ("begun", "taken")]
+    await machine.poll()
+    await machine.report(begun)
+    past = "UPDATE runner_calls SET leased_until = now() - interval '1 second' WHERE run_id = $1"
+    await world.database.execute(past, run.id)
+    assert (await machine.report(begun, outcome={"content": "late"}))["goes_on"] is False
+    assert "stopped answering" in (await follow_call(place, begun, 0)).failed
+    assert (await follow_call(place, taken, 0)).failed == ""
+    assert [call["id"] for call in await machine.poll()] == [taken]
+
+
+async def test_another_crews_agent_is_not_sent_there(world: World) -> None:
+    crew, agent, run = await crew_with_agent(world, "own")
+    _, stranger, other = await crew_with_agent(world, "stranger")
+    made = await register(world, crew)
+    with pytest.raises(Refusal) as refused:
+        await send(world, made["id"], stranger, other, "step")
+    assert refused.value.code is Code.FORBIDDEN
+    await world.rest(world.admin, "PATCH", f"/api/v1/runners/{made['id']}", {"in_use": False})
+    with pytest.raises(Refusal) as refused:
+        await send(world, made["id"], agent, run, "step")
+    assert refused.value.code is Code.FORBIDDEN
+
+
+async def test_only_allowed_credentials_leave_the_server(world: World) -> None:
+    crew, agent, run = await crew_with_agent(world, "secrets")
+    made, place = await register(world, crew), world.workspace.id
+    machine, held = await Machine(world, made["token"]).connect(), list[Credential]()
+    for name in ("OPEN_KEY", "CLOSED_KEY"):
+        held.append(Credential(workspace_id=place, name=f"{name} of runners", type=CredentialType.GENERIC_SECRET))
+        sealed = sealed_before(f"value of {name}", table=Credential, column="value", row_id=held[-1].id)
+        held[-1].__dict__["value"] = sealed
+        tie = AgentCredential(workspace_id=place, agent_id=agent.id, credential_id=held[-1].id, env_var_name=name)
+        await world.add(held[-1], tie)
+    path = f"/api/v1/credentials/{held[0].id}/on-runners"
+    assert (await world.rest(world.manager, "PUT", path, {"on_runners": True})).status_code == 403
+    assert (await world.rest(world.admin, "PUT", path, {"on_runners": True})).json()["on_runners"] is True
+    given = [
+        GivenToCall(credential_id=each.credential_id, type=each.type, variable=each.variable, value=each.value)
+        for each in await given_to(place, agent.id)
+    ]
+    assert len(given) == 2
+    await send(world, made["id"], agent, run, "one", *given)
+    assert [call["environment"] for call in await machine.poll()] == [{"OPEN_KEY": "value of OPEN_KEY"}]
+    await world.rest(world.admin, "PUT", path, {"on_runners": False})
+    await send(world, made["id"], agent, run, "two", *given)
+    assert [call["environment"] for call in await machine.poll()] == [{}]
+
+
+def test_live_output_has_whole_lines() -> None:
+    live = LiveOutput()
+    live.hear(1, b"a secret in tw")
+    assert live.take(100) == ""
+    live.hear(2, b"error\n")
+    live.hear(1, b"o pieces\nrest")
+    assert live.take(100) == "error\na secret in two pieces\n"
+    live.hear(1, b"x" * (LONGEST_LINE + 1) + b"\nshort\n")
+    assert live.take(100) == "short\n"
