@@ -64,7 +64,7 @@ class Held:
         return {"content": content, "is_error": is_error}
 
     def report(self, now: float, pieces: int, results: int) -> dict[str, Any] | None:
-        """What is to be reported now, if anything."""
+        """The next report, if one is due."""
         told: dict[str, Any] = {"id": self.call.id}
         if self.task is None:
             return told
