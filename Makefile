@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-merge test-all test-databases coding-agents replay bench scale year journal console-bench search transfer canaries budget mutations attacks limits check fmt lint types schema openapi console pictures migration image dist constraints clean
+.PHONY: help run demo test test-merge test-all test-databases coding-agents replay bench scale year journal console-bench search transfer backups canaries budget mutations attacks limits check fmt lint types schema openapi console pictures migration image dist constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ search: $(VENV)/.dev ## Measure searches among a million messages (SEARCH_MESSAG
 
 transfer: $(VENV)/.dev ## Send two gigabytes each way (TRANSFER_MB), beside a loop that does nothing else; writes bench/transfer.md
 	TRANSFER_MB=$${TRANSFER_MB:-2048} TRANSFER_TABLE=$${TRANSFER_TABLE:-bench/transfer.md} $(PYTEST) -q tests/scale/test_transfer.py
+
+backups: $(VENV)/.dev ## Back up and restore an instance of ten gigabytes (BACKUP_MB, in BACKUP_IN); writes bench/backup.md
+	BACKUP_MB=$${BACKUP_MB:-10000} BACKUP_TABLE=$${BACKUP_TABLE:-bench/backup.md} $(PYTEST) -q tests/scale/test_backups.py
 
 journal: $(VENV)/.dev ## Measure pages of the journal among ten million entries (JOURNAL_LINES), kept in JOURNAL_KEPT; writes bench/journal.md
 	JOURNAL_LINES=$${JOURNAL_LINES:-10000000} JOURNAL_TABLE=$${JOURNAL_TABLE:-bench/journal.md} $(PYTEST) -q tests/scale/test_journal.py
