@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from crewship.process import buckets
-from crewship.process.blob_stores import place_at
+from crewship.process.blob_stores import BLOBS, place_at
 from crewship.process.database import StartError
 from crewship.process.incremental import MARK, BesideBundles, has_contents, is_complete, mark, sweep
 from crewship.process.instance_bundles import FOLDER
@@ -52,8 +52,9 @@ def opened(settings: Settings, name: str) -> Iterator[Bundle]:
 def _paths(folder: Path, depth: int = DEEPEST) -> Iterator[Path]:
     """Raises OSError for a folder that cannot be read."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_dir(follow_symlinks=False) and depth > 1:
-            yield from _paths(Path(entry.path), depth - 1)
+        if entry.is_dir(follow_symlinks=False):
+            if depth > 1 and entry.name != BLOBS:  # its folders come and go
+                yield from _paths(Path(entry.path), depth - 1)
         elif entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
             if os.path.lexists(entry.path + MARK):
                 continue
@@ -90,7 +91,10 @@ def listed(settings: Settings, folder: str | None, workspace: str | None) -> lis
     found = []
     with _heads(settings, folder) as heads:
         for path, head, size, changed in heads:
-            file = places.read(head, of=path.rpartition("/")[2], changed=changed)
+            try:
+                file = places.read(head, of=path.rpartition("/")[2], changed=changed)
+            except FileNotFoundError:
+                continue
             size = size or file.size
             id: Any = Path(path).parent.name
             if file.manifest is None:

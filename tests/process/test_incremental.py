@@ -91,6 +91,8 @@ def test_a_content_is_sent_once_and_sealed(tmp_path: Path) -> None:
     folder.mkdir()
     files = tmp_path / "files"
     first, sent = made(folder, files_of(files, "one", "two", "small"), 1)
+    (folder / "blobs" / "copy.tar.zst").write_bytes(b"no bundle")  # nothing among the contents is listed
+    assert len(json.loads(called("list", "--from", str(folder), "--json").stdout)) == 1
     assert (sent.sent, len(contents(folder)), is_whole(first)) == (2, 2, True)
     second, sent = made(folder, files_of(files, "two", "six", "small"), 2)
     assert (sent.sent, sent.counted["blobs"], len(contents(folder)), is_whole(second)) == (1, 2, 3, True)

@@ -101,7 +101,10 @@ def bundles_of(workspace_id: str) -> Iterator[Found]:
         for entry in listed[:MOST_LISTED]:
             if not entry.name.endswith(SUFFIX) or not entry.is_file(follow_symlinks=False):
                 continue
-            found = read(Path(entry.path))
+            try:
+                found = read(Path(entry.path))
+            except FileNotFoundError:
+                continue
             if found.manifest is None:
                 if folder != base:
                     yield found
@@ -110,7 +113,9 @@ def bundles_of(workspace_id: str) -> Iterator[Found]:
 
 
 def read(path: Path, *, of: str | None = None, changed: float | None = None) -> Found:
-    """Reads the manifest and the end of a bundle. `of` and `changed`: name and time of the file, if it is a copy."""
+    """Reads the manifest and the end of a bundle. `of` and `changed`: name and time of the file, if it is a copy.
+    Raises FileNotFoundError for a bundle that was deleted meanwhile.
+    """
     size, changed_here = 0, 0.0
     try:
         status = os.stat(path, follow_symlinks=False)
@@ -121,6 +126,8 @@ def read(path: Path, *, of: str | None = None, changed: float | None = None) -> 
                 raise ValueError("no time of a bundle")
             error = "" if bundle.has_end() else NOT_WHOLE
             return Found(path, size, at if at.tzinfo else at.replace(tzinfo=UTC), bundle.manifest, error)
+    except FileNotFoundError:
+        raise
     except OSError as fault:
         error = f"The file cannot be read ({fault.strerror})"
     except BundleError as fault:
