@@ -85,6 +85,7 @@ class TakenCalls(Output):
     errors=(Code.UNAUTHENTICATED, Code.CONFLICT),
     surfaces=NO_SURFACE,
     secret=True,
+    late=True,
 )
 async def take_calls(ctx: Context, data: PollCalls) -> TakenCalls:
     """Take waiting calls of a runner."""

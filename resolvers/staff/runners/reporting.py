@@ -55,7 +55,7 @@ class CallStates(Output):
 
 @command(
     "runners.report", Action.NONE, auth=Auth.NONE, errors=(Code.UNAUTHENTICATED, Code.CONFLICT), surfaces=REST_ONLY,
-    secret=True,
+    secret=True, late=True,
 )  # fmt: skip
 async def report_calls(ctx: Context, data: ReportCalls) -> CallStates:
     """Report calls (for runners).

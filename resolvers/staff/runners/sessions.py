@@ -73,6 +73,7 @@ class RunnerConnected(Output):
     surfaces=REST_ONLY,
     writes_on_refusal=True,
     secret=True,
+    late=True,
 )
 async def connect_runner(ctx: Context, data: ConnectRunner) -> RunnerConnected:
     """Connect a runner (for runners).
@@ -104,6 +105,7 @@ async def connect_runner(ctx: Context, data: ConnectRunner) -> RunnerConnected:
     auth=Auth.NONE,
     errors=(Code.UNAUTHENTICATED, Code.CONFLICT),
     surfaces=REST_ONLY,
+    late=True,
 )
 async def disconnect_runner(ctx: Context, data: OfProcess) -> Success:
     """Disconnect a runner (for runners).

@@ -24,9 +24,12 @@ def _is_genuine(token: str) -> bool:
 
 
 async def runner_of(ctx: Context, token: str, *, lock: bool = False) -> Runner:
-    """The runner of a token. The call enters its workspace, with no more than what the operation does there."""
+    """The runner of a token, for an operation declared `late`: its transaction begins here, behind the signature. The
+    call enters the runner's workspace.
+    """
     if not _is_genuine(token):
         raise Refusal(Code.UNAUTHENTICATED, UNKNOWN)
+    await ctx.begin()
     hashed = digest(token)
     place = await ctx.place_by_secret(Runner.token_hash, hashed)
     if place is None:

@@ -1,6 +1,7 @@
 """Runners: one process a token, calls that are taken and ended once, and what reaches the machine."""
 
 from typing import Any
+from unittest import mock
 
 import orjson
 import pytest
@@ -11,6 +12,7 @@ from models.staff.crews import Crew
 from models.staff.runs import Run
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
+from resolvers.kernel.store.database import Database
 from resolvers.resources.credentials.given import given_to
 from resolvers.staff.runners.calls import AskedTool, GivenToCall, follow_call, piece_shown, send_call, withdraw_call
 from runtime.runners.executing import LONGEST_LINE, LiveOutput
@@ -90,6 +92,8 @@ async def test_a_wrong_or_revoked_token_opens_nothing(world: World) -> None:
     crew, _, _ = await crew_with_agent(world, "revoked")
     made = await register(world, crew)
     for forged in ("x", made["token"][:-1] + ("0" if made["token"][-1] != "0" else "1"), made["token"] + "0"):
+        await Machine(world, forged).ask("connect", 401)
+    with mock.patch.object(Database, "lease", side_effect=AssertionError("the database was asked")):
         await Machine(world, forged).ask("connect", 401)
     machine = await Machine(world, made["token"]).connect()
     answer = await world.rest(world.manager, "DELETE", f"/api/v1/runners/{made['id']}")
