@@ -13,9 +13,11 @@ from crewship.perimeter.line import PEER, Peer, Tcp, UnixSocket
 from crewship.perimeter.pages import UI_CONTENT_SECURITY_POLICY
 from crewship.perimeter.protocol import LINES, Whole
 from crewship.perimeter.rate_limit import RateLimits
+from models.trace_context import calling
 from resolvers.identity.cookies import https_when
 from resolvers.instance.addresses import LOOPBACK, TrustedProxies, normal_origin, origin_allowed, own_origin
 from resolvers.instance.telemetry import log, request_id
+from resolvers.instance.trace_context import sane
 from resolvers.problem import problem
 
 Scope = MutableMapping[str, Any]
@@ -214,8 +216,9 @@ class Perimeter:
     `app`.
 
     `surface(transport, target)` answers a request as a whole, without ASGI, if it can. `limit_of(method, path)` gives
-    the body limit of routes that accept more than `BODY_LIMIT`; `limits=None` turns the rate limits off. Behind a
-    server that replaces the peer by forwarding headers the rules about proxies would not hold.
+    the body limit of routes that accept more than `BODY_LIMIT`; `limits=None` turns the rate limits off. With `traces`,
+    runs belong to the traces that callers name. Behind a server that replaces the peer by forwarding headers the rules
+    about proxies would not hold.
     """
 
     def __init__(
@@ -226,12 +229,13 @@ class Perimeter:
         allowed_origins: Iterable[str] = (),
         limits: RateLimits | None = None,
         force_secure_cookies: bool = False,
+        traces: bool = False,
         limit_of: Callable[[str, str], int] = lambda method, path: BODY_LIMIT,
         surface: Callable[[Transport, Target], Surface | None] = lambda transport, target: None,
     ) -> None:
         self._app, self._proxies, self._limits, self._limit_of, self._surface = app, proxies, limits, limit_of, surface
         self._allowed_origins = frozenset(normal_origin(origin) for origin in allowed_origins)
-        self._force_secure_cookies = force_secure_cookies
+        self._force_secure_cookies, self._traces = force_secure_cookies, traces
         self._request_ids = (
             f"{prefix}-{number:x}" for prefix in (secrets.token_hex(8),) for number in itertools.count(1)
         )
@@ -304,6 +308,9 @@ class Perimeter:
         """The id of one request, from here on in all that is logged of it."""
         id = transport.request_id or next(self._request_ids)
         request_id.set(id)
+        if self._traces:
+            given = transport.headers.get(b"traceparent")
+            calling.set(None if given is None else sane(given))
         return id
 
     def _transport(self, given: Sequence[Header], peer: Peer) -> Transport:

@@ -122,6 +122,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         allowed_origins=settings.allowed_origins,
         limits=limits,
         force_secure_cookies=settings.force_secure_cookies,
+        traces=settings.otel_traces is not None,
         limit_of=lambda method, path: rest.limit_of(method, path) or BODY_LIMIT,
         surface=app.surface,
     )

@@ -27,6 +27,7 @@ from models.machines import Machine
 from models.personal_data import BY, MENTIONS, NOTHING, WORDS
 from models.retention import RetentionKind
 from models.staff.chats import new_message_id
+from models.trace_context import calling
 
 BY_USER: Final = "USER"
 BY_WEBHOOK: Final = "WEBHOOK"
@@ -167,6 +168,7 @@ class Run(TenantTable, table=True):
     assignment_id: str | None = None
     parent_id: str | None = text_field(ID, default=None, holds=NOTHING)  # the run that asked for this one
     retry_of: str | None = text_field(ID, default=None, holds=NOTHING)
+    traceparent: str | None = text_field(LINE, default_factory=calling.get, holds=NOTHING)  # of the caller's trace
     triggered_by: str | None = text_field(LINE, default=None, holds=BY)  # or the name of what started it
     trigger_type: str = text_field(NAME, default=BY_USER, holds=NOTHING)
     # external content, or a restricted run, has begun it: its network is restricted, regardless of the crew's mode

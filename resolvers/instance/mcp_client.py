@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from resolvers.errors import Refusal
+from resolvers.instance import trace_context
 from resolvers.instance.mcp_programs import LONGEST_SAID, McpProgram, ask_program
 from resolvers.instance.mcp_programs import McpFailed as McpFailed
 from resolvers.instance.outbound import Guarding, Policy, guarded_client
@@ -89,8 +90,9 @@ async def _ask(server: McpServer | McpProgram, body: Callable[[Any], Awaitable[T
     mcp = await asyncio.to_thread(_load)
     if isinstance(server, McpProgram):
         return await ask_program(mcp, server, body, seconds)
+    headers = {**trace_context.headers(), **server.headers}
     try:
-        async with guarded_client(server.policy, seconds=seconds, most=LARGEST, headers=server.headers) as (
+        async with guarded_client(server.policy, seconds=seconds, most=LARGEST, headers=headers) as (
             http,
             guard,
         ):

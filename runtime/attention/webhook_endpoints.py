@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from models.attention.webhook_endpoints import WebhookDelivery
 from resolvers.attention.webhook_endpoints.sending import (
     DELIVER,
     FOLLOW,
@@ -12,6 +13,8 @@ from resolvers.attention.webhook_endpoints.sending import (
     note,
     send,
 )
+from resolvers.instance.running import instance
+from resolvers.staff.runs.work import traceparent
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick, ticks
 
@@ -38,6 +41,16 @@ async def deliver(work: Work, data: OfLane) -> None:
             return work.again(work.now + wait)
         await work.sleep(max(wait.total_seconds(), 0))
         this = f"{delivery.id} {delivery.attempts}"
-        outcome = await work.call(f"send {this}", lambda _: send(endpoint, delivery, work.now), timeout=2 * TIMEOUT)  # noqa: B023
+        traced = await _traceparent(delivery)
+        outcome = await work.call(
+            f"send {this}",
+            lambda _: send(endpoint, delivery, work.now, traced),  # noqa: B023
+            timeout=2 * TIMEOUT,
+        )
         await work.write(f"note {this}", lambda ctx: note(ctx, delivery, outcome, work.now))  # noqa: B023
     work.again(work.now)
+
+
+async def _traceparent(delivery: WebhookDelivery) -> str | None:
+    run_id = delivery.payload.get("run_id") if instance.settings.otel_traces else None
+    return await traceparent(delivery.workspace_id, run_id) if isinstance(run_id, str) else None

@@ -16,6 +16,8 @@ from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
 from models.staff.runs import BY_SCHEDULE, RunStatus
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
+from resolvers.instance import trace_context
+from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.resources.costs.reserving import reserve
 from resolvers.rules.consent import ConsentGate
@@ -175,6 +177,7 @@ class Execution:
         self._budgeted = False
 
     async def run(self) -> None:
+        await self._continue_trace()
         try:
             ending = await self._attempt()
         except Lost:
@@ -187,6 +190,15 @@ class Execution:
             self._log("run not begun", error)
             ending = failed(INTERNAL)
         await self.end(ending)
+
+    async def _continue_trace(self) -> None:
+        """From here on this task, and those that it starts, name the run's span to the servers that they call."""
+        if instance.settings.otel_traces is None:
+            return
+        try:
+            trace_context.current.set(await work.traceparent(self.claim.workspace_id, self.claim.run_id))
+        except Exception as error:  # the run goes on without
+            log.warning("the trace of a run is not known", run_id=self.claim.run_id, error=type(error).__name__)
 
     async def _park(self, waiting: Waiting) -> None:
         """Raises Lost: the worker that continues finds the decision, and everything done before it."""

@@ -4,14 +4,13 @@ Ids follow from the run, so that a repeated export, of an attempt that did not h
 texts of a run leave the server only with CREWSHIP_OTEL_CONTENT; the trace stored them after redaction.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
-from resolvers.instance import collector
+from resolvers.instance import collector, trace_context
 from resolvers.instance.running import instance
 from resolvers.staff.runs.exporting import Traced
 
@@ -43,14 +42,6 @@ async def send(spans: "Sequence[ReadableSpan]") -> None:
     await collector.post(address, encode_spans(spans).SerializeToString(), of="traces")
 
 
-def trace_id(root: str) -> int:
-    return int.from_bytes(hashlib.sha256(root.encode()).digest()[:16])
-
-
-def span_id(run_id: str, seq: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{run_id}/{seq}".encode()).digest()[:8])
-
-
 def spans_of(found: Traced, *, content: bool) -> "Iterator[ReadableSpan]":
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
@@ -77,12 +68,22 @@ def spans_of(found: Traced, *, content: bool) -> "Iterator[ReadableSpan]":
 def _context(found: Traced, run_id: str, seq: int) -> "SpanContext":
     from opentelemetry.trace import SpanContext, TraceFlags
 
-    return SpanContext(trace_id(found.root), span_id(run_id, seq), False, TraceFlags(TraceFlags.SAMPLED))
+    trace = trace_context.trace_id(found.root.id, found.root.traceparent)
+    return SpanContext(trace, trace_context.span_id(run_id, seq), False, TraceFlags(TraceFlags.SAMPLED))
+
+
+def _caller(found: Traced) -> "SpanContext | None":
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    parent = trace_context.parent_of(found.root.traceparent)
+    return None if parent is None else SpanContext(parent.trace, parent.span, True, TraceFlags(TraceFlags.SAMPLED))
 
 
 def _parent(found: Traced, span: RunSpan) -> "SpanContext | None":
     if span.seq:
         return _context(found, found.run.id, span.parent_seq or 0)
+    if found.run.id == found.root.id:
+        return _caller(found)
     return None if found.run.parent_id is None else _context(found, found.run.parent_id, 0)
 
 

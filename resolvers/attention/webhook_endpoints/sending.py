@@ -127,14 +127,18 @@ async def next_of(ctx: Context, data: OfLane) -> tuple[WebhookEndpoint, WebhookD
     return None if endpoint is None or delivery is None else (endpoint, delivery)
 
 
-async def send(endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: datetime) -> DeliveryOutcome:
-    """One attempt. A redirect is an answer like any other: it is not followed."""
+async def send(
+    endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: datetime, traceparent: str | None = None
+) -> DeliveryOutcome:
+    """One attempt. A redirect is an answer like any other: it is not followed. `traceparent`: of the event's run."""
     told = {"type": delivery.event_type, "timestamp": delivery.happened_at, "data": delivery.payload}
     body = orjson.dumps(told | {"workspace_id": delivery.workspace_id}, option=orjson.OPT_UTC_Z)
     policy = Policy.PRIVATE_TOO if instance.settings.hooks_allow_private else Policy.PUBLIC
+    traced = {"traceparent": traceparent} if traceparent else {}
     try:
         async with instance.http(policy, timeout=TIMEOUT, most=ANSWER, cut=True) as http:
-            answer = await http.post(endpoint.url, body, headers=await signed(endpoint, delivery.id, body, now))
+            headers = await signed(endpoint, delivery.id, body, now) | traced
+            answer = await http.post(endpoint.url, body, headers=headers)
     except Refusal as refusal:
         return DeliveryOutcome(error=cut(refusal.detail, LINE))
     text = answer.body.decode(errors="replace").replace("\0", "")

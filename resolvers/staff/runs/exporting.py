@@ -39,7 +39,7 @@ class Traced:
 
     run: Run
     agent: Agent | None
-    root: str
+    root: Run
     spans: Sequence[RunSpan]
     calls: Sequence[ModelCall]
 
@@ -64,11 +64,11 @@ async def traced(ctx: Context, data: OfRun, after: int) -> Traced | None:
     return Traced(run, agent, await _root(ctx, run), spans, calls)
 
 
-async def _root(ctx: Context, run: Run) -> str:
+async def _root(ctx: Context, run: Run) -> Run:
     """The run that no other one has asked for: runs below it are in its trace."""
     for _ in range(MOST_ANCESTORS):
         parent = run.parent_id and await ctx.select(Run, col(Run.id) == run.parent_id).first()
         if not parent:
             break
         run = parent
-    return run.id
+    return run

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import Gauge
 
 from models.staff.runs import BY_WEBHOOK, NEVER, OUTPUT, RunState, RunStatus
+from resolvers.instance import trace_context
 from resolvers.kernel import Code, Refusal, Topic
 from resolvers.kernel.declarations.operation import translate
 from resolvers.kernel.store.across import ALL_ROWS, rows_in
@@ -258,6 +259,24 @@ async def let_go(claim: RunClaim) -> None:
 async def at_work(run_ids: Sequence[str]) -> bool:
     """Returns true if a worker may still work on one of these ended runs."""
     return await _value(ALL_ROWS, AT_WORK, list(run_ids)) is True
+
+
+ROOT = """
+    WITH RECURSIVE above AS (
+        SELECT id, parent_id, traceparent, 0 AS depth FROM runs WHERE workspace_id = $2 AND id = $1
+        UNION ALL
+        SELECT runs.id, runs.parent_id, runs.traceparent, depth + 1 FROM above
+        JOIN runs ON runs.workspace_id = $2 AND runs.id = above.parent_id
+        WHERE depth < 16
+    )
+    SELECT id, traceparent FROM above ORDER BY depth DESC LIMIT 1
+"""
+
+
+async def traceparent(workspace_id: str, run_id: str) -> str | None:
+    """The span of a run, for servers that it calls. None: the run is gone."""
+    found = await rows_in(workspace_id, ROOT, run_id, workspace_id)
+    return trace_context.traceparent_of(run_id, found[0]["id"], found[0]["traceparent"]) if found else None
 
 
 async def park(claim: RunClaim, approval_id: str) -> bool:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from resolvers.instance import trace_context
 from runtime.adapters.conversation import Delta, ModelReply, ProviderError, Request, TokenUsage, ToolUse
 from runtime.adapters.native.prices import price
 from runtime.adapters.native.refusals import Refusals
@@ -102,6 +103,7 @@ class StreamingProvider:
                 max_retries=0,
                 timeout=timeout,
                 http_client=client,
+                default_headers=trace_context.headers(),
             )
         reading = self.reading()
         try:

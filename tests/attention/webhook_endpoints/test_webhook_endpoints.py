@@ -10,13 +10,16 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from resolvers.attention.webhook_endpoints import sending
 from resolvers.attention.webhook_endpoints.sending import distribute, lane_of
+from resolvers.instance import trace_context
 from resolvers.instance.running import instance
 from resolvers.kernel import AcrossWorkspaces, across_workspaces
 from resolvers.kernel.background.followers import NEXT
+from tests.live.conversations import live_run, new_chat, new_run
 from tests.people.recovery.mailbox import delivering
 from tests.world import World
 
@@ -175,6 +178,26 @@ async def test_a_delivery_is_signed_as_the_public_library_verifies(world: World)
 
 
 @pytest.mark.slow
+async def test_a_delivery_about_a_run_names_its_span_where_traces_are_exported(world: World) -> None:
+    chat, receiver = await new_chat(world), Receiver()
+    await new_run(world, chat)
+    run_id = (await live_run(world, chat))["id"]
+    collector = {"otel_traces_endpoint": SecretStr("http://127.0.0.1:9/v1/traces")}
+    insert = "INSERT INTO events (workspace_id, channel, type, payload) VALUES ($1::text, $2, 'run.completed', $3)"
+    event = world.workspace.id, f"workspace:{world.workspace.id}", {"run_id": run_id}
+    async with receiver.listening() as url, delivering(world):
+        await create(world, url, "run.completed", "crew.updated")
+        await world.database.execute(insert, *event)
+        await until(lambda: len(receiver.got) == 1)
+        with mock.patch.object(instance, "_settings", instance.settings.model_copy(update=collector)):
+            await world.database.execute(insert, *event)
+            await happen(world, "one", 1)
+            await until(lambda: len(receiver.got) == 3)
+    named = {json.loads(body)["type"]: headers.get("traceparent") for headers, body, _ in receiver.got[1:]}
+    assert "traceparent" not in receiver.got[0][0]
+    assert named == {"run.completed": trace_context.traceparent_of(run_id, run_id, None), "crew.updated": None}
+
+
 async def test_all_arrive_in_order_though_a_third_of_the_answers_is_bad(world: World) -> None:
     dice = random.Random(7)
     bad = lambda _: dice.choice([status(500), b"", status(302, "location: http://127.0.0.1:9/")])  # noqa: E731

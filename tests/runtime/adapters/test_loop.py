@@ -9,6 +9,7 @@ import pytest
 
 from models.base import most_characters, table_of
 from models.staff.runs import ChatEventType, RunStep
+from resolvers.instance import trace_context
 from runtime.adapters.native import client
 from runtime.runs.job import Failed, Outcome, StuckLoop, Turn
 from tests.runtime.adapters.agents import KEY, SECRET, Lookup, adapter, provider, run, shown
@@ -95,6 +96,17 @@ async def test_pieces_are_shown_as_they_come(server: Vendor, journal: Journal) -
     assert journal.text in ("a", "ab", "abc")
     await task
     assert journal.text == "abcd"
+
+
+async def test_a_provider_is_named_the_span_of_the_run(server: Vendor, journal: Journal) -> None:
+    server.says(Says(text=("ok",)), Says(text=("ok",)))
+    await run(server, journal)
+    mark = trace_context.current.set("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    await run(server, Journal())
+    trace_context.current.reset(mark)
+    without, with_it = server.headers
+    assert "traceparent" not in without
+    assert with_it["traceparent"] == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 async def test_what_the_provider_is_asked(server: Vendor, journal: Journal) -> None:

@@ -53,7 +53,9 @@ async def follow() -> None:
         pass
 
 
-async def ended(world: World, parent: Run | None = None, status: RunStatus = RunStatus.COMPLETED) -> Run:
+async def ended(
+    world: World, parent: Run | None = None, status: RunStatus = RunStatus.COMPLETED, traceparent: str | None = None
+) -> Run:
     """A run with a call of a model and, below it, a call of a tool that failed."""
     here = {"workspace_id": world.workspace.id}
     began = now() - timedelta(minutes=1)
@@ -61,7 +63,7 @@ async def ended(world: World, parent: Run | None = None, status: RunStatus = Run
     chat = Chat(id=new_id(), agent_id=agent.id, **here)
     run = Run(
         agent_id=agent.id, chat_id=chat.id, status=status, created_at=began, started_at=began, finished_at=now(),
-        triggered_by=world.owner.user_id, parent_id=parent and parent.id, **here,
+        triggered_by=world.owner.user_id, parent_id=parent and parent.id, traceparent=traceparent, **here,
     )  # fmt: skip
     call = ModelCall(
         run_id=run.id, step="1", agent_id=agent.id, provider="ANTHROPIC", model="m-1", input_tokens=10,
@@ -153,6 +155,35 @@ async def test_a_run_that_another_asked_for_is_in_its_trace(world: World, collec
     )
     assert of_below.trace_id == of_above.trace_id
     assert of_below.parent_span_id == of_above.span_id
+
+
+async def test_a_run_continues_the_trace_of_its_caller(world: World, collector: Receiver) -> None:
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    with collecting(collector):
+        above = await ended(world, traceparent=f"00-{trace}-{span}-01")
+        below = await ended(world, parent=above)
+        await until(collector, world, 2)
+    found = {attributes(each[0])["crewship.run.id"]: each for each in (spans(body) for _, body in collector.got)}
+    (of_above, of_model, _), (of_below, *_) = found[above.id], found[below.id]
+    assert {each.trace_id.hex() for each in (of_above, of_model, of_below)} == {trace}
+    assert of_above.parent_span_id.hex() == span
+    assert (of_model.parent_span_id, of_below.parent_span_id) == (of_above.span_id, of_above.span_id)
+
+
+async def test_a_wait_for_an_approval_is_a_span(world: World, collector: Receiver) -> None:
+    with collecting(collector):
+        run = await ended(world)
+        await world.add(
+            RunSpan(
+                seq=3, kind=SpanKind.WAIT, name="approval", status=SpanStatus.COMPLETED, approval_id="a-1",
+                run_id=run.id, created_at=run.created_at, changed="0", started_at=run.created_at, finished_at=now(),
+                workspace_id=run.workspace_id,
+            )
+        )  # fmt: skip
+        await until(collector, world, 1)
+    *_, of_wait = spans(collector.got[0][1])
+    assert (of_wait.name, attributes(of_wait)["crewship.approval.id"]) == ("wait_for_approval", "a-1")
+    assert attributes(of_wait)["session.id"] == run.chat_id
 
 
 async def test_a_busy_collector_is_asked_again_and_a_refusal_is_not(world: World, collector: Receiver) -> None:
