@@ -28,7 +28,7 @@ import asyncpg
 
 from crewship.process.database import StartError
 from crewship.process.postgres import ADMIN, ARCHIVE_SLOT, Connection, EmbeddedPostgres
-from crewship.process.postgres_child import PostgresError
+from crewship.process.postgres_child import STOP_TIMEOUT, PostgresError
 from crewship.process.postgres_programs import called, started
 from crewship.process.private_files import make_private, write_secret
 from resolvers.instance.bundles.files import has_room
@@ -167,33 +167,39 @@ class Archiver:
         self._stopping.set()
 
     def join(self) -> None:
-        self._thread.join()
+        """Waits for the receiver, but not for a file system that hangs."""
+        self._thread.join(STOP_TIMEOUT)
 
     def _keep_receiving(self) -> None:
-        first = not self._line.bases()
         while not self._stopping.is_set():
-            _drop_cut(self._line)
-            with tempfile.TemporaryFile() as said:
-                where = ("--directory", self._line.wal, "--slot", ARCHIVE_SLOT, "--synchronous", "--no-loop")
-                process = started("pg_receivewal", *where, connection=self._connection, output=said)
-                if first:
-                    first = not self._first_backup()
-                process.wait()
-                said.seek(0)
-                reason = said.read()[-500:].decode(errors="replace").strip()
+            try:
+                reason = self._receive()
+            except (PostgresError, OSError, RuntimeError) as error:  # also where this process may start no other
+                reason = str(error)
             if not self._stopping.is_set():
                 log.error("the archive receives nothing; it is tried again: %s", reason)
                 self._stopping.wait(AGAIN)
 
-    def _first_backup(self) -> bool:
+    def _receive(self) -> str:
+        """Returns the output of a receiver that ended."""
+        _drop_cut(self._line)
+        with tempfile.TemporaryFile() as said:
+            where = ("--directory", self._line.wal, "--slot", ARCHIVE_SLOT, "--synchronous", "--no-loop")
+            process = started("pg_receivewal", *where, connection=self._connection, output=said)
+            if not self._line.bases():
+                self._first_backup()
+            process.wait()
+            said.seek(0)
+            return said.read()[-500:].decode(errors="replace").strip()
+
+    def _first_backup(self) -> None:
         try:
             base = asyncio.run(backup(self._line, self._connection, full=True))
-        except (PostgresError, StartError, OSError, asyncpg.PostgresError) as error:
+        except (PostgresError, StartError, OSError, RuntimeError, asyncpg.PostgresError) as error:
             if not self._stopping.is_set():
                 log.error("the first base backup of the archive failed: %s", error)
-            return False
+            return
         log.info("the first base backup of the archive is %s (%d MB)", base.path, base.size >> 20)
-        return True
 
 
 def _drop_cut(line: Line) -> None:

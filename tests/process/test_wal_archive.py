@@ -19,9 +19,11 @@ import pytest
 from typer.testing import CliRunner
 
 from crewship.cli.main import app
-from crewship.process import wal_restore
+from crewship.process import wal_archive, wal_restore
 from crewship.process.database import StartError, database
 from crewship.process.postgres import ADMIN, Connection, EmbeddedPostgres
+from crewship.process.postgres_child import PostgresError
+from crewship.process.postgres_programs import started
 from crewship.process.wal_archive import Archiver, Line, backup_running, lines, options
 from resolvers.live.statements import EPOCH
 from tests.process.commands import ROOT, environment, run, until
@@ -180,6 +182,8 @@ SERVER = """
 import sys, time
 from pathlib import Path
 from crewship.process.postgres import EmbeddedPostgres
+from crewship.process.postgres_child import PostgresError
+from crewship.process.postgres_programs import started
 from crewship.process.wal_archive import Archiver, options
 place = Path(sys.argv[1])
 connection = EmbeddedPostgres(place / "data", options=options(place)).start()
@@ -243,6 +247,30 @@ def _runs(data_dir: Path) -> bool:
         for entry in Path("/proc").glob("[0-9]*")
         if os.path.lexists(entry / "cwd") and os.access(entry / "cwd", os.R_OK)
     )
+
+
+@pytest.mark.slow
+def test_a_receiver_that_ended_is_started_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = 2
+
+    def refused(*arguments: Any, **named: Any) -> "subprocess.Popen[bytes]":
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise PostgresError("no process can be started")
+        return started(*arguments, **named)
+
+    monkeypatch.setattr(wal_archive, "AGAIN", 0.1)
+    with Archived(place) as archived:
+        monkeypatch.setattr(wal_archive, "started", refused)
+        [receiver] = [
+            pid for pid in _children(os.getpid()) if b"receivewal" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        os.kill(receiver, signal.SIGKILL)
+        archived.ask("CREATE TABLE kept AS SELECT 1 AS n")
+        archived.backup()  # waits until the archive has its log
+    assert refusals < 0
+    assert restored(archived, place / "new") == [1]
 
 
 @pytest.mark.slow
