@@ -54,6 +54,11 @@ LANGUAGE sql STABLE ROWS 100 AS $$
         JOIN inbox_items i ON i.workspace_id = asked AND i.id = e.payload->>'id' AND i.subject_type = k.subject
         WHERE e.type = 'inbox.updated'
         UNION ALL
+        SELECT split_part(i.source_id, ':', 2), substr(i.source_id, length('handover:' || split_part(i.source_id, ':', 2)) + 2)
+        FROM inbox_items i
+        WHERE e.type = 'inbox.updated' AND i.workspace_id = asked AND i.id = e.payload->>'id'
+            AND starts_with(i.source_id, 'handover:')
+        UNION ALL
         SELECT 'inbox_item', 'ibx_message_chat_reply_' || (e.payload->>'chat') || '_' || asker
         WHERE e.type = 'inbox.updated' AND e.payload ? 'chat'
         UNION ALL

@@ -17,6 +17,8 @@ from resolvers.attention import inbox as inbox_ops
 from resolvers.attention.inbox.attention import Attention, AttentionSubject, list_attention
 from resolvers.attention.inbox.changes import PurgedKind, UpdatedInboxItems
 from resolvers.attention.inbox.following import ATTENTION, AttentionChange
+from resolvers.attention.inbox.handing_over import hand_over, take_back
+from resolvers.attention.inbox.handovers import Handover
 from schema.bridge.fields import enum, mutation, node, output, query, union
 from schema.live import followed
 
@@ -76,7 +78,7 @@ class AttentionType:
 
     fields = """
         id workspace_id kind urgency since title subject_type subject_id subject crew_id crew agent_id agent item_id
-        item
+        item handover
     """
     urgency = strawberry.field(
         description="1: work waits for a decision. 2: work has stopped. 3: work continues meanwhile. 4: anything else."
@@ -85,6 +87,13 @@ class AttentionType:
     subject = strawberry.field(description="Null if the caller cannot read it.")
     agent = strawberry.field(description="Null if no agent is concerned, or if it is deleted.")
     item_id = strawberry.field(description="The inbox item of a failed run: resolving it removes the entry.")
+
+
+@node(Handover)
+class HandoverType:
+    """The member to whom an entry was handed over, and by whom."""
+
+    fields = "user_id user by_id by note"
 
 
 @node(AttentionChange)
@@ -113,6 +122,8 @@ class InboxMutation:
     update_inbox_item = mutation(inbox_ops.update_item, InboxItemType)
     update_inbox_items = mutation(inbox_ops.update_items)
     purge_inbox = mutation(inbox_ops.purge)
+    hand_over_attention = mutation(hand_over)
+    take_back_attention = mutation(take_back)
 
 
 @strawberry.type

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
-from sqlalchemy import Integer, and_, case, func, or_, select
+from sqlalchemy import Integer, and_, case, func, not_, or_, select
 from sqlalchemy.types import Text as SQLText
 
 from models.actors import ActorType
@@ -31,16 +31,17 @@ from models.resources.budgets import Budget, BudgetPeriod
 from models.resources.credentials import Credential, CredentialCrew, CredentialStatus
 from models.staff.agents import Agent
 from models.staff.assignments import Escalation, EscalationStatus
-from models.staff.chats import Chat
 from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
 from models.work.missions import Mission, MissionStatus, MissionTask, MissionType, TaskStatus
 from models.work.work_pauses import WorkPause
+from resolvers.attention.inbox.handovers import Handover, handover_of, is_left
 from resolvers.kernel import (
     EVERYONE,
     GRAPHQL_ONLY,
     MOST_LISTED,
     Action,
+    Bool,
     Branch,
     Id,
     Page,
@@ -53,15 +54,17 @@ from resolvers.kernel import (
     interval,
     one,
     query,
+    sums_up,
 )
 from resolvers.kernel.ground.constants import DAY
-from resolvers.kernel.reader import Edge, access_of
+from resolvers.kernel.reader import access_of
 from resolvers.rules.times import Since
 
 SCOPES = ("workspace:read", "crews:read", "issues:read", "runs:read", "credentials:read")
 """A token needs the scopes of all kinds of rows."""
 SHOWN = 300  # characters of a title
 STUCK = interval(minutes=10)
+CHANGED = "updated_at"
 
 
 class AttentionKind(StrEnum):
@@ -117,7 +120,8 @@ SubjectId = Annotated[str, Field(strict=True, max_length=LONGEST_ITEM_ID)]
 
 class ListAttention(Paging):
     """Filters are combined with AND. `subject_id`: the id of the row itself. `since`: rows that have needed attention
-    from this time on; an invalid time matches nothing.
+    from this time on; an invalid time matches nothing. `handed_over`: entries that were left to other members, which
+    are not listed otherwise.
     """
 
     page_maximum: ClassVar[int] = 500
@@ -126,6 +130,7 @@ class ListAttention(Paging):
     crew_id: Id | None = None
     subject_id: SubjectId | None = None
     since: Since = None
+    handed_over: Bool | None = None
 
 
 Value = Callable[[Any, Any], Any]
@@ -170,13 +175,25 @@ class KindOfNeed:
             conditions.append(lambda row, entry, within: row.id == data.subject_id)
         if data.since is not None:
             conditions.append(lambda row, entry, within: entry.since >= data.since)
+        if data.handed_over is None:
+            conditions.append(self._stays)
+        else:
+            elsewhere = data.handed_over
+            conditions.append(lambda row, entry, within: not_(self._stays(row, entry, within)) == elsewhere)
         return self._select(scope, *conditions)
+
+    def _stays(self, row: Any, entry: Any, within: Any) -> Any:
+        """True unless it was left to another one. A row that needs attention since its last change may change again."""
+        since = None if self.since == CHANGED else entry.since
+        return ~is_left(_id(self.kind, row), row, since, within, to_caller=False)
 
     def entry(self, scope: Any, kind: Any, subject_id: Any) -> Any:
         """The entry of one row, if that is of this kind."""
         return self._select(
             scope,
-            lambda row, entry, within: and_(constant(self.kind, SQLText()) == kind, row.id == subject_id),
+            lambda row, entry, within: and_(
+                constant(self.kind, SQLText()) == kind, row.id == subject_id, self._stays(row, entry, within)
+            ),
         ).correlate(*scope.outer)
 
     def _select(self, scope: Any, *conditions: Callable[[Any, Any, Any], Any]) -> Any:
@@ -187,13 +204,14 @@ class KindOfNeed:
             item, items = _failed_runs(scope)
             source = item.join(row, and_(row.c.id == item.c.subject_id, row.c.workspace_id == item.c.workspace_id))
             own, within = [*own, *items], scope.around(row, item)
+        around = within if item is not None else scope.around(row)
         entry = EntryColumns(
             since=(row if item is None else item).c[self.since],
             crew_id=self.crew(row.c, within),
         )
         return (
             select(
-                constant(f"{self.kind}:", SQLText()).concat(row.c.id).label("id"),
+                _id(self.kind, row.c).label("id"),
                 row.c.workspace_id,
                 constant(self.kind, SQLText()).label("kind"),
                 constant(self.urgency, Integer()).label("urgency"),
@@ -207,8 +225,12 @@ class KindOfNeed:
             )
             .select_from(source)
             .where(*own, *self.when(row.c, within), scope.may(scope, access_of(self.model).gate))
-            .where(*[condition(row.c, entry, within) for condition in conditions])
+            .where(*[condition(row.c, entry, around) for condition in conditions])
         )
+
+
+def _id(kind: AttentionKind, row: Any) -> Any:
+    return constant(f"{kind}:", SQLText()).concat(row.id)
 
 
 # ---- what the columns of an entry are -------------------------------------------------------------------------------
@@ -340,7 +362,9 @@ def _to_review(row: Any, scope: Any) -> list[Any]:
         for who in ("created_by", "assignee")
     ]
     of_nobody = and_(*[func.coalesce(there, constant(False)).is_(constant(False)) for there in others])
-    return [row.status == constant(MissionStatus.REVIEW), or_(own, and_(scope.may(row, Action.CREATE), of_nobody))]
+    left = is_left(_id(AttentionKind.review, row), row, None, scope, to_caller=True)
+    mine = or_(own, and_(scope.may(row, Action.CREATE), of_nobody), left)
+    return [row.status == constant(MissionStatus.REVIEW), mine]
 
 
 def _mission_or_issue(row: Any, scope: Any) -> Any:
@@ -445,31 +469,6 @@ NEEDS = (
     ],
 )  # fmt: skip
 """The kinds of rows. Urgency: 1 work waits for a decision, 2 it has stopped, 3 it continues, 4 everything else."""
-SUBJECTS: dict[str, Edge] = {
-    _S.approval: one(Approval, "subject_id"),
-    _S.escalation: one(Escalation, "subject_id"),
-    _S.mission_task: one(MissionTask, "subject_id"),
-    _S.run: one(Run, "subject_id"),
-    _S.budget: one(Budget, "subject_id"),
-    _S.work_pause: one(WorkPause, "subject_id"),
-    _S.mission: one(Mission, "subject_id"),
-    _S.credential: one(Credential, "subject_id"),
-    _S.inbox_item: one(InboxItem, "subject_id"),
-}
-"""The rows that entries lead to. The domain of issues adds its own, and the edge."""
-ABOUT: dict[str, Edge] = {
-    InboxSubject.approval: one(Approval, "subject_id"),
-    InboxSubject.escalation: one(Escalation, "subject_id"),
-    InboxSubject.mission_task: one(MissionTask, "subject_id"),
-    InboxSubject.run: one(Run, "subject_id"),
-    InboxSubject.budget: one(Budget, "subject_id"),
-    InboxSubject.work_pause: one(WorkPause, "subject_id"),
-    InboxSubject.mission: one(Mission, "subject_id"),
-    InboxSubject.agent: one(Agent, "subject_id"),
-    InboxSubject.crew: one(Crew, "subject_id"),
-    InboxSubject.chat: one(Chat, "subject_id"),
-}
-"""The rows that inbox items are about; likewise."""
 MOST_URGENT_FIRST = ("urgency", "since", "id")
 
 graph(
@@ -480,6 +479,7 @@ graph(
     crew=one(Crew, "crew_id"),
     agent=one(Agent, "agent_id"),
     item=one(InboxItem, "item_id"),
+    handover=sums_up(Handover, handover_of),
 )
 
 

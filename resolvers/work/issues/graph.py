@@ -15,7 +15,7 @@ from models.work.issues import IssueActivity, IssueComment, IssueLabel, IssueRel
 from models.work.labels import Label
 from models.work.missions import ISSUE_BOARD, Assignment, IssueStatus, Mission, MissionStatus, MissionType
 from models.work.projects import Milestone, Project
-from resolvers.attention.inbox import attention
+from resolvers.attention.inbox import attention, subjects
 from resolvers.kernel import (
     EVERYONE,
     MOST_LISTED,
@@ -226,13 +226,13 @@ extend(
 )
 extend(
     InboxItem,
-    subject=either("subject_type", attention.ABOUT | {InboxSubject.issue: one(ISSUE_ROWS, "subject_id")}, guarded=True),
+    subject=either("subject_type", subjects.ABOUT | {InboxSubject.issue: one(ISSUE_ROWS, "subject_id")}, guarded=True),
 )
 extend(
     attention.Attention,
     subject=either(
         "subject_type",
-        attention.SUBJECTS | {attention.AttentionSubject.issue: one(ISSUE_ROWS, "subject_id")},
+        subjects.SUBJECTS | {attention.AttentionSubject.issue: one(ISSUE_ROWS, "subject_id")},
         guarded=True,
     ),
 )

@@ -69,9 +69,14 @@ def _item(plot: Plot, kind: InboxKind, source: str, **changes: Any) -> InboxItem
     )
 
 
+ENTRY: dict[str, Any] = {"entry": lambda world: f"approval:{world.home['approval'].id}"}
 STATE = {"state": "read", "resolved_action": "approved"}
 RECIPES = {
     "attention.list": Recipe(ids={"subject_id": "approval"}),
+    "attention.hand_over": Recipe(
+        ENTRY | {"note": "You know this tool", "user_id": lambda world: world.home.owner.user_id}
+    ),
+    "attention.take_back": Recipe(ENTRY),
     "inbox.list": Recipe({"state": "all"}),
     "inbox.get": Recipe(ids={"id": "inbox_item"}),
     "inbox.patch": Recipe(STATE, ids={"id": "inbox_item"}),
