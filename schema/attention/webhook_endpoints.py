@@ -53,3 +53,4 @@ class WebhookEndpointMutation:
     delete_webhook_endpoint = mutation(endpoint_ops.delete_endpoint)
     rotate_webhook_endpoint_secret = mutation(endpoint_ops.rotate_secret)
     redeliver_webhook = mutation(endpoint_ops.redeliver, WebhookDeliveryType)
+    test_webhook_endpoint = mutation(endpoint_ops.send_test, WebhookDeliveryType)

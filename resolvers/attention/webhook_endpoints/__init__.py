@@ -1,6 +1,6 @@
 """Webhook endpoints: the events of a workspace, delivered to servers of others."""
 
-from resolvers.attention.webhook_endpoints.deliveries import list_deliveries, redeliver
+from resolvers.attention.webhook_endpoints.deliveries import list_deliveries, redeliver, send_test
 from resolvers.attention.webhook_endpoints.endpoints import (
     EndpointSecret,
     create_endpoint,

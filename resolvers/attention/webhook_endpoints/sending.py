@@ -36,6 +36,8 @@ PAUSES = [timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 3600, 7200, 1440
 """Before the second attempt, the third, …: a day in all."""
 LONG = timedelta(days=1)
 GONE = 410
+TEST = "webhook.test"
+"""The type of a delivery that a person asks for: it is sent once, and says nothing of the endpoint."""
 NEVER = frozenset({"access.changed"})
 IDS = ("mission_id", "run_id", "id", "agent_id", "crew_id", "key")
 
@@ -177,11 +179,13 @@ async def note(ctx: Context, delivery: WebhookDelivery, outcome: DeliveryOutcome
     }  # fmt: skip
     if outcome.taken:
         known |= {"state": DeliveryState.delivered, "delivered_at": NOW}
-    elif attempts > len(PAUSES):
+    elif attempts > len(PAUSES) or delivery.event_type == TEST:
         known |= {"state": DeliveryState.failed}
     else:
         known |= {"next_attempt_at": now + PAUSES[attempts - 1]}
     await ctx.update(WebhookDelivery, delivery.id, **known)
+    if delivery.event_type == TEST:
+        return
     endpoint = await ctx.select(WebhookEndpoint, col(WebhookEndpoint.id) == delivery.endpoint_id).locked().first()
     if endpoint is None:
         return

@@ -3,6 +3,7 @@
 import base64
 
 from models.attention.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
+from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.sealing import sealed_before
@@ -59,5 +60,6 @@ RECIPES = {
     "webhook_endpoints.delete": Recipe(ids=OF_ENDPOINT),
     "webhook_endpoints.rotate_secret": Recipe(ids=OF_ENDPOINT),
     "webhook_endpoints.deliveries": Recipe({"state": "failed"}, ids=OF_ENDPOINT),
+    "webhook_endpoints.test": Recipe(ids=OF_ENDPOINT, refused=Code.CONFLICT),  # it is disabled
     "webhook_endpoints.redeliver": Recipe(ids=OF_ENDPOINT | {"delivery_id": "webhook_delivery"}),
 }

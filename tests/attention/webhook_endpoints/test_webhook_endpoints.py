@@ -260,6 +260,32 @@ async def test_one_that_is_gone_is_disabled_and_managers_are_told(world: World) 
     assert receiver.taken[2] == receiver.taken[0], "the same event, under the same id"
 
 
+async def test_a_test_is_signed_sent_once_and_says_nothing_of_the_endpoint(world: World) -> None:
+    receiver = Receiver(lambda number: status(503 if number == 0 else 200))
+    ask = "mutation($id: ID!, $ws: ID) { testWebhookEndpoint(input: {id: $id}, workspaceId: $ws) { id state } }"
+    with mock.patch.object(sending, "PAUSES", QUICK):
+        async with receiver.listening() as url:
+            made = await create(world, url)
+            first = await world.graphql(world.admin, ask, {"id": made["id"]})
+            assert first["data"]["testWebhookEndpoint"]["state"] == "pending"
+            again = await world.graphql(world.admin, ask, {"id": made["id"]})
+            assert again["errors"][0]["extensions"]["code"] == "CONFLICT"
+            async with delivering(world):
+
+                async def failed() -> bool:
+                    return len(await log(world, made, "failed")) == 1
+
+                await until(failed)
+                await world.graphql(world.admin, ask, {"id": made["id"]})
+                await until(lambda: len(receiver.taken) == 1)
+                assert receiver.taken[0]["type"] == "webhook.test"
+                assert receiver.taken[0]["data"] == {"id": made["id"], "name": "Harbour"}
+                assert (await endpoint_of(world, made))["failing_since"] is None
+            await world.rest(world.admin, "PATCH", f"{PATH}/{made['id']}", {"enabled": False})
+            off = await world.graphql(world.admin, ask, {"id": made["id"]})
+            assert off["errors"][0]["message"] == "The endpoint is disabled; enable it first"
+
+
 async def test_after_a_day_of_failures_it_is_given_up(world: World) -> None:
     receiver = Receiver(lambda _: status(503))
     with mock.patch.object(sending, "PAUSES", QUICK[:2]):
