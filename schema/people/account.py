@@ -8,6 +8,7 @@ from schema.bridge.fields import mutation
 
 @strawberry.type
 class AccountMutation:
+    update_profile = mutation(account_ops.update_profile)
     change_password = mutation(account_ops.change_password)
     change_email = mutation(account_ops.change_email)
     confirm_email = mutation(account_ops.confirm_email)

@@ -29,6 +29,7 @@ RECIPES = {
     "auth.email_change": Recipe({"email": "new@example.com", "password": PASSWORD}, refused=Code.CONFLICT),  # no mail
     "auth.email_confirm": Recipe({"token": lambda world: email_token_of(world.home)}),
     "auth.password_change": Recipe({"current_password": PASSWORD, "new_password": PASSWORD}),
+    "auth.profile_update": Recipe({"full_name": "Grace Hopper"}),
     "auth.account_delete": Recipe({"password": PASSWORD}, refused=Code.CONFLICT),  # the owner has other members
 }
 PROSE = ("auth.password_change", "auth.account_delete")
