@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 
 from models.people.workspaces import Role
+from models.staff.runs import Run
 from resolvers.attention.push import sending
 from resolvers.attention.push.encryption import MOST as LARGEST
 from resolvers.attention.push.encryption import encrypted, from_text, private_of
@@ -16,6 +17,8 @@ from resolvers.attention.push.sending import distribute
 from resolvers.attention.push.subscriptions import FULL, MOST
 from resolvers.instance.running import instance
 from resolvers.kernel import across_workspaces
+from resolvers.staff.runs import work
+from resolvers.staff.runs.stuck import enqueue_stuck
 from tests.attention.push.phone import (
     DELETE,
     LIST,
@@ -31,7 +34,7 @@ from tests.attention.push.phone import (
 )
 from tests.attention.webhook_endpoints.test_webhook_endpoints import status
 from tests.people.recovery.mailbox import delivering, idle
-from tests.world import Person, World
+from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
 QUICK = [timedelta(milliseconds=20)] * 30
@@ -157,6 +160,30 @@ async def test_a_decided_entry_is_not_sent_and_comes_again_when_it_is_asked_anew
             other = await deck.asks("Another")
             await until(lambda: service.got)
     assert [message["tag"] for message in service.messages] == [other]
+
+
+async def test_a_stuck_run_is_told_until_a_worker_takes_it(world: World) -> None:
+    """It is stuck by time alone, and a clock says so; one that is taken again before it is sent is not told."""
+    deck, service = await Deck(world).built(), Service(Phone())
+    late, taken = (
+        Run(agent_id=deck.agent.id, prompt=prompt, created_at=now() - timedelta(minutes=11), **deck.here)
+        for prompt in ("Sail to Ithaca", "Row home")
+    )
+    await world.add(late, taken)
+    with mock.patch.object(work, "claim", mock.AsyncMock(return_value=[])):
+        async with subscribed(world, world.owner, service, kinds=["stuck_run"]):
+            await across_workspaces(enqueue_stuck)
+            held = "UPDATE runs SET lease = 1, leased_until = now() + interval '30 s' WHERE id = $1"
+            await world.database.execute(held, taken.id)
+            async with delivering(world):
+                await until(lambda: service.got)
+                await across_workspaces(enqueue_stuck)
+                await settled(world)
+    await world.database.execute("DELETE FROM runs WHERE id = ANY ($1)", [late.id, taken.id])
+    (message,) = service.messages
+    assert (message["title"], message["tag"]) == ("A run is stuck", f"stuck_run:{late.id}")
+    assert message["body"].splitlines()[0] == "Sail to Ithaca"
+    assert message["url"] == f"/console/{world.workspace.slug}/act/stuck_run/{late.id}"
 
 
 async def test_kinds_that_were_not_chosen_are_not_told(world: World) -> None:
