@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.store.database import Connection
+from resolvers.kernel.store.connection import Connection
 
 WITHIN: ContextVar[bool] = ContextVar("within", default=False)
 """Whether this task is within a statement that was counted."""

@@ -6,7 +6,7 @@ from crewship.process import keys
 from crewship.process.database import Access, StartError
 from resolvers.instance.settings import Settings
 from resolvers.instance.vault import Signatures
-from resolvers.kernel.store.database import connect
+from resolvers.kernel.store.connection import connect
 from resolvers.oversight.audit.verification import Fault, Verified, verify
 
 EVERYTHING = {"crewship.workspaces": "*"}

@@ -4,7 +4,7 @@ from crewship.cli.passkeys import NoSuchUser
 from models.base import new_id
 from models.people.auth import is_service_account
 from resolvers.instance.passwords import Passwords
-from resolvers.kernel.store.database import connect
+from resolvers.kernel.store.connection import connect
 
 EVERYTHING = {"crewship.workspaces": "*"}
 PERSON = "SELECT id FROM users WHERE email = $1 FOR UPDATE"

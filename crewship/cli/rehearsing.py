@@ -22,7 +22,7 @@ from resolvers.instance.bundles.faults import BundleError
 from resolvers.instance.bundles.reading import Bundle
 from resolvers.instance.settings import Settings
 from resolvers.instance.vault import Unopenable
-from resolvers.kernel.store.database import connect
+from resolvers.kernel.store.connection import connect
 from resolvers.oversight.audit.verification import Fault
 from resolvers.oversight.backups.outputs import BackupScope
 

@@ -26,7 +26,8 @@ from resolvers.instance.settings import Settings
 from resolvers.instance.vault import Unopenable, Vault
 from resolvers.instance.wrapping import Unwrappable, name_of
 from resolvers.kernel.background.data_keys import DataKeyStore, stored
-from resolvers.kernel.store.database import Pool, connect
+from resolvers.kernel.store.connection import connect
+from resolvers.kernel.store.database import Pool
 
 EVERYTHING = {"crewship.workspaces": "*"}
 PORTION, ATTEMPTS = 500, 10

@@ -22,7 +22,8 @@ from models.people.workspaces import Role
 from resolvers.instance.bundles.reading import Bundle
 from resolvers.instance.passwords import Passwords
 from resolvers.instance.settings import Settings
-from resolvers.kernel.store.database import connect, database
+from resolvers.kernel.store.connection import connect
+from resolvers.kernel.store.database import database
 from resolvers.oversight.backups.locking import locked
 from resolvers.oversight.backups.making import CreateBackup, make
 from resolvers.oversight.backups.outputs import BackupCreated, BackupManifest, BackupScopeLevel, shown

@@ -39,7 +39,7 @@ from resolvers.instance.bundles.writing import Payload, write_bundle
 from resolvers.instance.confined import open_directory, open_file, owner_of_agents_files
 from resolvers.instance.settings import Settings
 from resolvers.instance.store import INCOMING
-from resolvers.kernel.store.database import connect
+from resolvers.kernel.store.connection import connect
 from resolvers.oversight.backups.arriving import MOST_ROWS, NOT_ITS_MANIFEST, check_schema
 from resolvers.oversight.backups.outputs import BackupScope
 from resolvers.oversight.backups.places import SUFFIX, clear_unfinished

@@ -28,12 +28,12 @@ DECLARE
     before text := current_setting('crewship.workspaces', true);
     found boolean;
 BEGIN
-    PERFORM set_config('crewship.workspaces', '@' || person, false);
+    PERFORM set_config('crewship.workspaces', '@' || person, true);
     found := EXISTS (
         SELECT FROM memberships m JOIN workspaces w ON w.id = m.workspace_id
         WHERE m.user_id = person AND m.workspace_id <> place AND w.deleted_at IS NULL
     );
-    PERFORM set_config('crewship.workspaces', coalesce(before, ''), false);
+    PERFORM set_config('crewship.workspaces', coalesce(before, ''), true);
     RETURN found;
 END
 $$;
@@ -66,10 +66,10 @@ LANGUAGE plpgsql AS $$
 DECLARE
     before text := current_setting('crewship.workspaces', true);
 BEGIN
-    PERFORM set_config('crewship.workspaces', '*', false);
+    PERFORM set_config('crewship.workspaces', '*', true);
     UPDATE memberships SET accepted_at = NULL WHERE user_id = person AND accepted_at IS NOT NULL;
     UPDATE invitations SET accepted_by = NULL WHERE accepted_by = person;
-    PERFORM set_config('crewship.workspaces', coalesce(before, ''), false);
+    PERFORM set_config('crewship.workspaces', coalesce(before, ''), true);
 END
 $$;
 

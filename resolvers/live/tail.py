@@ -9,9 +9,9 @@ import asyncpg
 from resolvers.instance.telemetry import log
 from resolvers.kernel.declarations.row_events import PART
 from resolvers.kernel.ground.silence import LIMIT
-from resolvers.kernel.store.across import SEES_ALL_ROWS, rows_in
+from resolvers.kernel.store.across import rows_in
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
-from resolvers.kernel.store.database import connect, unavailable
+from resolvers.kernel.store.database import database, unavailable
 from resolvers.live import statements
 from resolvers.live.delivered import Delivered, Position
 
@@ -194,7 +194,7 @@ class ChatTail:
             try:
                 await self._rest()
                 if self._conn is None:
-                    self._conn = await connect(self._dsn, SEES_ALL_ROWS, LIMIT)
+                    self._conn = await database.reader(LIMIT)
                     await self._anchor()
                 await self._look()
                 wait = 0.1

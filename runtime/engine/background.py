@@ -23,7 +23,6 @@ from resolvers.kernel.background import steps
 from resolvers.kernel.background.steps import Gone, Mark
 from resolvers.kernel.declarations.jobs import ENQUEUE, JOBS, TIMER, Job, Turn
 from resolvers.kernel.ground.inputs import Input
-from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
 from resolvers.kernel.store.database import database
 from resolvers.kernel.writing.context import Context
@@ -84,7 +83,7 @@ class Attempt:
         """The marks of its root. From here on another one with its key may wait."""
         async with database.lease() as conn:
             if database.row_security:
-                await conn.fetchrow(SCOPE_SQL, self.workspace_id)
+                conn.sees(self.workspace_id)
             begun = await conn.fetchrow(dbos_tables.BEGIN, self.id, self.executor, self.workspace_id, self.turn.root)
         if not begun["live"]:
             raise Gone

@@ -24,7 +24,7 @@ from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel.declarations.jobs import TIMER, Job
 from resolvers.kernel.ground.silence import CONNECTING, LIMIT, noticed
-from resolvers.kernel.store.across import SCOPE_SQL
+from resolvers.kernel.store.across import ALL_ROWS
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
 from runtime.engine import dbos_tables
 from runtime.engine.clocks import Ticker
@@ -142,12 +142,11 @@ class Liveness:
         """The lock, on a connection that sees the steps of all workspaces."""
         if self._conn is not None and not self._conn.is_closed():
             return
-        named = {"application_name": "crewship-jobs"}
+        named = {"application_name": "crewship-jobs", "crewship.workspaces": ALL_ROWS}
         conn = await asyncpg.connect(self._dsn, timeout=CONNECTING, command_timeout=LIMIT, server_settings=named)
         try:
             noticed(conn)
             await conn.execute(dbos_tables.SESSION)
-            await conn.fetchrow(SCOPE_SQL, "*")
             await conn.execute(dbos_tables.HOLD, self._executor)
         except BaseException:
             conn.terminate()  # without the lock it is of no use

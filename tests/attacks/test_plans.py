@@ -28,7 +28,8 @@ from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import Column, Nested, Shape, intern
 from resolvers.kernel.reader.graph import ACCESS, access_of
 from resolvers.kernel.reader.trace import Call
-from resolvers.kernel.store.database import PREPARED, SESSION, database
+from resolvers.kernel.store.connection import PREPARED, SESSION
+from resolvers.kernel.store.database import database
 from resolvers.people.workspaces import get_workspace
 from resolvers.staff import crews
 from resolvers.staff.agents import list_agents

@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 
 from resolvers.kernel.store.database import database
-from resolvers.kernel.writing.context import SCOPE_SQL
 from resolvers.live import hub
 from tests.live.graphql import CREWS, announce, crews_made, own, socket, streaming, talking
 from tests.live.outlets import until
@@ -153,7 +152,7 @@ async def test_by_the_name_of_a_partition_nobody_reads_a_row(world: World) -> No
     )
     assert [row["relname"] for row in partitions if not row["relrowsecurity"]] == []
     async with database.lease() as conn:
-        await conn.fetchrow(SCOPE_SQL, "*")
+        conn.sees("*")
         assert await conn.fetchval("SELECT count(*) FROM events") > 0
         for row in partitions:
             try:

@@ -11,7 +11,7 @@ from models.migrations.statistics import ASSUMES, analyze
 from models.migrations.tables import metadata
 from models.staff.agents import Agent
 from models.staff.crews import Crew
-from resolvers.kernel.store.database import connect
+from resolvers.kernel.store.connection import connect
 from tests.conftest import Database
 from tests.models.rows import insert, of, workspace_rows
 

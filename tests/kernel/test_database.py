@@ -12,7 +12,8 @@ from sqlalchemy import String, bindparam, cast, insert, literal, select
 from crewship.process.postgres import EmbeddedPostgres
 from models.migrations.tables import metadata
 from resolvers.errors import Code, Refusal
-from resolvers.kernel.store.database import DIALECT, LARGEST, PREPARED, Pool, connect
+from resolvers.kernel.store.connection import LARGEST, PREPARED, connect
+from resolvers.kernel.store.database import DIALECT, Pool
 from resolvers.kernel.store.statements import generic
 
 pytestmark = pytest.mark.anyio

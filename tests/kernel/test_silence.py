@@ -8,7 +8,7 @@ import pytest
 
 from crewship.process.postgres import APPLICATION, Connection
 from crewship.process.wakeups import PostgresWakeups
-from resolvers.kernel.store.database import connect
+from resolvers.kernel.store.connection import connect
 from runtime.engine.dbos_tables import url_of
 from tests.process.ports import reached  # noqa: F401
 

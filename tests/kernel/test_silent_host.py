@@ -17,7 +17,8 @@ from resolvers.errors import Code, Refusal
 from resolvers.kernel.declarations.operation import translate
 from resolvers.kernel.ground.silence import LIMIT, LOOK, STATEMENT
 from resolvers.kernel.store.bus import CHANNEL
-from resolvers.kernel.store.database import Pool, connect
+from resolvers.kernel.store.connection import connect
+from resolvers.kernel.store.database import Pool
 from runtime.engine.clocks import Ticker
 from runtime.engine.liveness import Liveness, Rhythm
 from tests.kernel.line import Line, line_to

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from resolvers.kernel.store.database import connect
+from resolvers.kernel.store.connection import connect
 from tests.conftest import Database
 
 pytestmark = pytest.mark.anyio

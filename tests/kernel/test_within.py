@@ -4,7 +4,6 @@ import asyncpg
 import pytest
 
 from resolvers.kernel.store.database import database
-from resolvers.kernel.writing.context import SCOPE_SQL
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +18,7 @@ TIMES = 4  # the first ones prepare the statement, the others send it in one rou
 
 async def test_it_sees_the_scope_and_the_next_one_does_not(world: World) -> None:
     async with database.lease() as conn:
-        await conn.fetchrow(SCOPE_SQL, world.workspace.id)
+        conn.sees(world.workspace.id)
         for _ in range(TIMES):
             everybody = [row[0] for row in await conn.within("*", SEEN, 1)]
             assert len(everybody) > 1
@@ -40,7 +39,7 @@ async def test_what_it_writes_is_committed(world: World) -> None:
 
 async def test_a_statement_that_is_refused_leaves_nothing(world: World) -> None:
     async with database.lease() as conn:
-        await conn.fetchrow(SCOPE_SQL, "")
+        conn.sees("")
         for _ in range(TIMES):
             with pytest.raises(asyncpg.DivisionByZeroError):
                 await conn.within("*", "SELECT 1 / $1::int", 0)
@@ -48,14 +47,56 @@ async def test_a_statement_that_is_refused_leaves_nothing(world: World) -> None:
             assert await conn.fetch(SEEN, 1) == []
 
 
-async def test_a_value_that_cannot_be_sent_ends_the_connection(world: World) -> None:
+async def test_a_value_that_cannot_be_sent_leaves_nothing(world: World) -> None:
     """The scope was sent before it: the next statement would be of the same transaction."""
     async with database.lease() as conn:
         for _ in range(TIMES):
             await conn.within("*", SEEN, 1)
         with pytest.raises(asyncpg.DataError):
             await conn.within("*", SEEN, "none")
-        assert conn.is_closed()
+        assert await conn.fetchval(SIGHT) == ""
+        assert await conn.fetch(SEEN, 1) == []
+
+
+async def test_no_session_keeps_a_scope(world: World) -> None:
+    """Another client of a pooler would find it there."""
+    raw = "SELECT current_setting('crewship.workspaces', true), current_setting('crewship.principal', true)"
+    async with database.lease() as conn:
+        conn.sees(world.workspace.id)
+        conn.acts_for("somebody")
+        for _ in range(TIMES):
+            assert tuple(await conn.fetchrow(raw)) == (world.workspace.id, "somebody")
+        conn.sees(None)
+        assert tuple(await conn.fetchrow(raw)) == ("", "")
+        await conn.begin_with(SEEN, 1)
+        assert await conn.fetch(SEEN, 1) == []
+        conn.sees(world.workspace.id)
+        assert [row[0] for row in await conn.fetch(SEEN, 1)] == [world.workspace.id]
+        conn.sees(world.other.id)
+        assert [row[0] for row in await conn.fetch(SEEN, 1)] == [world.other.id]
+        await conn.execute("COMMIT")
+        conn.sees(None)
+        assert tuple(await conn.fetchrow(raw)) == ("", "")
+
+
+async def test_a_transaction_begins_with_the_scope(world: World) -> None:
+    async with database.lease() as conn:
+        conn.sees(world.workspace.id)
+        for end in ("COMMIT", "ROLLBACK") * 2:
+            assert [row[0] for row in await conn.begin_with(SEEN, 1, many=True)] == [world.workspace.id]
+            assert [row[0] for row in await conn.fetch(SEEN, 1)] == [world.workspace.id]
+            await conn.execute(end)
+        async with conn.transaction():
+            assert [row[0] for row in await conn.fetch(SEEN, 1)] == [world.workspace.id]
+
+
+async def test_what_was_leased_sees_nothing_at_the_next_lease(world: World) -> None:
+    async with database.lease() as conn:
+        conn.sees(world.workspace.id)
+        assert await conn.fetch(SEEN, 1) != []
+    async with database.lease() as again:
+        assert again is conn
+        assert await again.fetch(SEEN, 1) == []
 
 
 async def test_tables_that_change_are_seen(world: World) -> None:

@@ -15,7 +15,7 @@ from models.people.auth import User
 from models.people.workspaces import Membership, Role
 from models.staff.feedback import FeedbackSignal, MessageFeedback
 from models.work.labels import Label
-from resolvers.kernel.store.database import SESSION
+from resolvers.kernel.store.connection import SESSION
 from tests.conftest import Database
 from tests.every import each_of
 from tests.models.conftest import Seeded, undone

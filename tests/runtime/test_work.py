@@ -13,7 +13,6 @@ from resolvers.errors import Refusal
 from resolvers.identity.caller import Caller
 from resolvers.kernel.store.bus import Topic, bus
 from resolvers.kernel.store.database import database
-from resolvers.kernel.writing.context import SCOPE_SQL
 from resolvers.staff.chats.steering import steer_chat
 from resolvers.staff.runs import work
 from resolvers.staff.runs.briefing import brief
@@ -126,7 +125,7 @@ async def test_what_nobody_goes_on_with_is_counted(estate: Estate) -> None:
 async def test_the_systems_sight_does_not_stay_on_a_connection(estate: Estate) -> None:
     await estate.ask()
     async with database.lease() as conn:
-        await conn.fetchrow(SCOPE_SQL, "")
+        conn.sees("")
     for _ in range(3):  # with the statement prepared, and not
         assert await work.claim("w", 100, seconds=0.0)
         async with database.lease() as conn:

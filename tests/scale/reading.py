@@ -14,7 +14,8 @@ from typing import Any
 import asyncpg
 import httpx2
 
-from resolvers.kernel.store.database import Connection, database
+from resolvers.kernel.store.connection import Connection
+from resolvers.kernel.store.database import database
 from tests.scale.boards import BOARD, CREW, FAR
 from tests.scale.filters import ATTENTION, IN_PAGES, KINDS, LOGGED, MISSIONS, NEEDING, SKILLS
 from tests.scale.narrowing import FOUND, FOUND_IN_PAGES, FOUND_RUNS, IN_CHAT, RUNS

@@ -8,7 +8,6 @@ import pytest
 
 from resolvers.kernel.background import sweeper
 from resolvers.kernel.store.database import database
-from resolvers.kernel.writing.context import SCOPE_SQL
 from tests.every import each_of
 from tests.scale.reading import nodes
 from tests.scale.sweeping import sweep_old
@@ -40,7 +39,7 @@ async def test_what_expires_is_found_by_an_index(world: World, rule: sweeper.Rul
     async with database.lease() as conn, conn.transaction():
         # few rows: all plans are cheap, but one without an index stays one
         await conn.execute("SET LOCAL enable_seqscan = off")
-        await conn.fetchrow(SCOPE_SQL, "*")
+        conn.sees("*")
         await conn.execute(f"PREPARE swept AS {rule.sql}")
         plan = json.loads(await conn.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE swept({sweeper.PORTION})"))[0]["Plan"]
         await conn.execute("DEALLOCATE swept")

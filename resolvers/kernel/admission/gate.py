@@ -78,9 +78,11 @@ class ReadPlan:
 
 
 def _set(value: Any) -> Any:
-    """Sets, and is, what row-level security reads: a workspace's id, several with commas, `*`, or `@` and a user's."""
+    """Sets until the end of the transaction, and is, what row-level security reads: a workspace's id, several with
+    commas, `*`, or `@` and a user's.
+    """
     return (
-        func.set_config(literal_column("'crewship.workspaces'"), value, false(), type_=Text())
+        func.set_config(literal_column("'crewship.workspaces'"), value, true(), type_=Text())
         if database.row_security
         else value
     )
@@ -325,7 +327,7 @@ class Gate:
             source = source.join(lateral, true(), isouter=True)
             columns += [lateral.c.payload, lateral.c.version] if len(answers) == 1 else [lateral.c.payload]
         if not answers:
-            columns += [self.who.c.user_id, place.workspace_id, place.capabilities, place.unaccepted]
+            columns += [self.who.c.user_id, place.workspace_id, place.capabilities, place.unaccepted, place.scope]
         if subject is not None:
             named = self._named(subject)
             source = source.join(named, true(), isouter=True)
@@ -355,7 +357,7 @@ def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None)
 
 
 CREDENTIAL_ID, STALE, ROLE, SCOPES, PAYLOAD, VERSION = range(6)
-USER_ID, WORKSPACE_ID, CAPABILITIES, UNACCEPTED, NAMED = 4, 5, 6, 7, 8  # of the gate alone
+USER_ID, WORKSPACE_ID, CAPABILITIES, UNACCEPTED, SCOPE, NAMED = 4, 5, 6, 7, 8, 9  # of the gate alone
 FIRST = 4  # of several answers
 
 

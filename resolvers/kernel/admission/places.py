@@ -9,35 +9,26 @@ from models.people.workspaces import Membership
 from models.staff.runs import Run, RunStatus
 from resolvers.errors import Code, Refusal
 from resolvers.kernel.store import statements
-from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.changes import NOW
 from resolvers.kernel.store.database import database
 from resolvers.kernel.store.sending import run
 
-SETS = "SELECT set_config("
-"""The beginning of a statement that only sets the scope of the connection."""
 OWN_ROLES = (
     "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at"
     " IS NULL"
 )
 
 
-def needs_no_connection(sql: str) -> None:
-    """Refuses a statement that sets a scope and is sent on any free connection: the next statement would not see it."""
-    if sql.startswith(SETS):
-        raise RuntimeError("no connection is held that a scope could be set for")
-
-
 async def place_by_secret(conn: Any, column: Any, secret: str, scope: str) -> str | None:
     """The workspace of the row with this secret in a column; `conn` works for `scope` again then."""
     sql, values = statements.generic(select(column.table.c.workspace_id).where(column == secret))
     if database.row_security:
-        await conn.fetchrow(SCOPE_SQL, "*")
+        conn.sees("*")
     try:
         row = await run(conn, sql, values)
     finally:
         if database.row_security:
-            await conn.fetchrow(SCOPE_SQL, scope)
+            conn.sees(scope)
     return None if row is None else row[0]
 
 

@@ -9,7 +9,6 @@ from models.people.workspaces import Role
 from resolvers.identity.caller import Caller
 from resolvers.kernel.admission.request import Request
 from resolvers.kernel.declarations.jobs import Job
-from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.database import database
 from resolvers.kernel.writing import finish
 from resolvers.kernel.writing.context import Context
@@ -43,7 +42,7 @@ async def write(job: Job[Any], workspace_id: str, mark: Mark, change: Callable[[
         ctx.in_transaction, result = True, None
         try:
             if database.row_security:
-                await ctx.conn.fetchrow(SCOPE_SQL, ctx.scope)
+                ctx.conn.sees(ctx.scope)
             marked = await ctx._one(mark.sql, mark.values)
             if not marked["live"]:
                 raise Gone

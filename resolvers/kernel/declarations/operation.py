@@ -24,8 +24,10 @@ from resolvers.kernel.admission.gate import (
     DIFFERS,
     NEEDED,
     ROLE,
+    SCOPE,
     SCOPES,
     STALE,
+    USER_ID,
     WORKSPACE_ID,
     Entity,
     Gate,
@@ -322,6 +324,8 @@ class Operation(Generic[D]):
         row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, request, tenancy=tenancy)))
         if row is None:
             raise await refuse_credential(conn, caller.kind, caller.credential)
+        if database.row_security:  # what the statement has set has ended with it
+            conn.sees(f"@{row[USER_ID]}" if personal else row[SCOPE] or "")
         self.check_scopes(row, request.shape, request.raw)
         if self.needs_place(place):
             raise Refusal(Code.BAD_REQUEST, NEEDED)

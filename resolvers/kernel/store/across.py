@@ -23,7 +23,6 @@ from resolvers.kernel.store.changes import given
 from resolvers.kernel.store.database import DIALECT, database
 from resolvers.kernel.store.statements import ONE
 
-SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
 IDENTITY = ("id", "workspace_id")
 CTID: Any = literal_column("ctid")
 
@@ -214,8 +213,6 @@ async def of_instance() -> AsyncIterator[OfInstance]:
 
 
 ALL_ROWS = "*"
-SEES_ALL_ROWS = {"crewship.workspaces": ALL_ROWS}
-"""The setting of a connection from which no row is hidden: its one reader serves the listeners of all workspaces."""
 
 
 async def rows_in(scope: str, sql: str, *values: Any) -> list[Any]:

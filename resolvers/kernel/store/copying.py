@@ -17,8 +17,8 @@ from sqlmodel import SQLModel
 from models.base import table_of
 from resolvers.errors import Code, Refusal
 from resolvers.kernel.store import statements
-from resolvers.kernel.store.across import SCOPE_SQL
-from resolvers.kernel.store.database import connect, database
+from resolvers.kernel.store.connection import connect
+from resolvers.kernel.store.database import database
 
 PATIENT: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 NULL: Final = b"\\N"
@@ -34,9 +34,9 @@ TYPES: Final = """
 
 @asynccontextmanager
 async def _connected(scope: str, dsn: str | None = None) -> AsyncIterator[Any]:
-    conn = await connect(dsn or database.pool.dsn, PATIENT | {"application_name": "crewship-backup"})
+    own = {"application_name": "crewship-backup", "crewship.workspaces": scope}
+    conn = await connect(dsn or database.direct, PATIENT | own)
     try:
-        await conn.fetch(SCOPE_SQL, scope)
         yield conn
     finally:
         conn.terminate()

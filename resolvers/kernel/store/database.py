@@ -1,37 +1,22 @@
-"""The connections, and a PostgreSQL dialect that compiles SQLAlchemy Core to asyncpg's text."""
+"""The pool of connections, and a PostgreSQL dialect that compiles SQLAlchemy Core to asyncpg's text."""
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType, TracebackType
+from collections.abc import Sequence
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import asyncpg
-import orjson
 from sqlalchemy import ARRAY
 from sqlalchemy.dialects.postgresql import asyncpg as pg_asyncpg
 from sqlalchemy.dialects.postgresql import base as pg_base
 
 from resolvers.errors import Code, Refusal
 from resolvers.instance.telemetry import log
-from resolvers.kernel.ground.silence import CONNECTING, LIMIT, LOOK, PARTING, STATEMENT, SilenceWatch, noticed
-from resolvers.kernel.store import pipelined
+from resolvers.kernel.ground.silence import LIMIT, LOOK, PARTING, SilenceWatch
+from resolvers.kernel.store.connection import Connection, connect
 
-STATEMENTS = 600  # prepared statements a connection keeps; more plans than this in use cost a parse each
-# bytes of text of the statements a connection keeps: PostgreSQL holds about eighty times as much for them
-PREPARED = 2**20
-LARGEST = 64 * 1024  # bytes of text of one of them; a longer one is parsed each time
-SEEN = 20_000  # texts that are known to have been sent before
 RETURNS_OLD = 18  # the first PostgreSQL that knows `RETURNING old.name`
-SESSION = {
-    "timezone": "UTC",
-    "plan_cache_mode": "force_generic_plan",  # parameters are ids: a plan for all values, planned once a connection
-    "jit": "off",
-    "random_page_cost": "1.1",  # what is looked up by key is in memory: an index also where a table is small
-    "statement_timeout": f"{STATEMENT}s",
-    "idle_in_transaction_session_timeout": "30s",
-    "application_name": "crewship",
-}
 
 
 class Compiler(pg_asyncpg.PGCompiler_asyncpg):
@@ -70,214 +55,27 @@ class Dialect(pg_asyncpg.PGDialect_asyncpg):
 DIALECT = Dialect(label_length=63 + 6)  # type: ignore[no-untyped-call]
 
 
-STALE = (asyncpg.OutdatedSchemaCacheError, asyncpg.InvalidCachedStatementError)
-
-
-class Seen:
-    """Texts of statements that were sent once: the second time they are worth preparing."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._hashes: dict[int, None] = {}
-
-    def again(self, text: str) -> bool:
-        known = hash(text)
-        if known in self._hashes:
-            return True
-        self._hashes[known] = None
-        if len(self._hashes) > self.size:
-            del self._hashes[next(iter(self._hashes))]
-        return False
-
-
-_seen = Seen(SEEN)
-
-
-class Connection(asyncpg.Connection):
-    """asyncpg's, with a short way to the rows of a statement it has prepared, and one more way to begin a transaction.
-
-    The short way leaves out four nested coroutines, of a statement's timeout, logging and retry: a seventh of what a
-    small statement costs this process.
-    """
-
-    _protocol: Any
-    _stmt_cache: Any
-    _cleanup_stmts: Any
-    _transport: Any
-    _stmt_exclusive_section: Any
-    _check_open: Any
-    begin: Any = None  # the prepared BEGIN
-    scoped: Any = None  # the prepared scope of one statement
-    asks = False  # on a way that is not asyncpg's exclusive section
-
-    @property
-    def statement(self) -> int:
-        """The number of the statement that waits for its answer; -1 where none does."""
-        waits = self.asks or self._stmt_exclusive_section._acquired
-        return int(self._protocol.queries_count) if waits else -1
-
-    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None, record_class: Any = None) -> Any:  # noqa: ASYNC109 - its signature
-        """The first row, or None."""
-        known = self._stmt_cache.get((query, asyncpg.Record, False))
-        if known is None or timeout is not None or record_class is not None:
-            return await super().fetchrow(query, *args, timeout=timeout, record_class=record_class)
-        rows = await self._known(known, args, 1)
-        if rows is None:
-            return await super().fetchrow(query, *args)
-        return rows[0] if rows else None
-
-    async def fetch(self, query: str, *args: Any, timeout: float | None = None, record_class: Any = None) -> Any:  # noqa: ASYNC109 - its signature
-        known = self._stmt_cache.get((query, asyncpg.Record, False))
-        if known is None or timeout is not None or record_class is not None:
-            return await super().fetch(query, *args, timeout=timeout, record_class=record_class)
-        rows = await self._known(known, args, 0)
-        return await super().fetch(query, *args) if rows is None else rows
-
-    async def _known(self, statement: Any, args: Sequence[Any], limit: int) -> Any:
-        """None: the statement has to be prepared again."""
-        self.asks = True
-        try:
-            return await self._protocol.bind_execute(statement, args, "", limit, False, None)
-        except STALE:
-            if await self._outdated():
-                raise
-            return None
-        finally:
-            self.asks = False
-
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 - its signature
-        if args:
-            return await super().execute(query, *args, timeout=timeout)
-        self._check_open()
-        self.asks = True
-        try:
-            return str(await self._protocol.query(query, timeout))
-        finally:
-            self.asks = False
-
-    async def prepare(self, query: str, **options: Any) -> Any:
-        self.asks = True
-        try:
-            return await super().prepare(query, **options)
-        finally:
-            self.asks = False
-
-    async def _get_statement(
-        self,
-        query: str,
-        timeout: float | None,  # noqa: ASYNC109 - its signature
-        *,
-        named: Any = False,
-        use_cache: bool = True,
-        **options: Any,
-    ) -> Any:
-        """A text that is new is parsed for this once: what is prepared stays in PostgreSQL, and has to be worth it."""
-        new = self._stmt_cache.get((query, options.get("record_class") or asyncpg.Record, False)) is None
-        if use_cache and new and not named:
-            use_cache = _seen.again(query)
-        made = await super()._get_statement(query, timeout, named=named, use_cache=use_cache, **options)  # type: ignore[misc]
-        if use_cache and new and self._trim():
-            await self._cleanup_stmts()
-        return made
-
-    def _trim(self) -> bool:
-        """Closes the least recently used statements until the rest is within PREPARED; true if it closed any."""
-        sizes = [len(key[0]) for key in self._stmt_cache._entries]
-        dropped, total = 0, sum(sizes)
-        while total > PREPARED and dropped < len(sizes) - 1:
-            total -= sizes[dropped]
-            dropped += 1
-        if dropped:
-            self._stmt_cache.set_max_size(len(sizes) - dropped)
-            self._stmt_cache.set_max_size(STATEMENTS)
-        return dropped > 0
-
-    async def begin_with(self, query: str, *args: Any, many: bool = False) -> Any:
-        """BEGIN and the first statement of the transaction in one round trip; returns the statement's row, or its rows.
-
-        The transaction has begun also where this raises, and is to be rolled back.
-        """
-        if self.begin is None:
-            self.begin = await self.prepare("BEGIN", name=pipelined.BEGIN)
-        if self.is_closed() or self._stmt_cache.get((query, asyncpg.Record, False)) is None:
-            await self.execute("BEGIN")  # a closed one refuses here, as it always does
-        else:
-            self._transport.write(pipelined.BEGINS)
-        return await (self.fetch(query, *args) if many else self.fetchrow(query, *args))
-
-    async def within(self, scope: str, query: str, *args: Any) -> list[Any]:
-        """The rows of one statement that sees the rows of `scope`, in one round trip: both are one transaction, and
-        the scope ends with it. Not inside of another transaction.
-        """
-        if self.scoped is None:
-            self.scoped = await self.prepare(pipelined.SCOPE, name=pipelined.WITHIN)
-        known = self._stmt_cache.get((query, asyncpg.Record, False))
-        if known is None or self.is_closed():
-            return await self._within(scope, query, *args)
-        self._transport.write(pipelined.scopes(scope))
-        try:
-            rows = await self._known(known, args, 0)
-        except BaseException as error:
-            if getattr(error, "severity", None) is None:  # it is not PostgreSQL that refuses
-                self.terminate()  # what was not sent leaves the scope to the next statement
-            raise
-        return await self._within(scope, query, *args) if rows is None else list(rows)
-
-    async def _within(self, scope: str, query: str, *args: Any) -> list[Any]:
-        """The same with a statement that has to be prepared first."""
-        async with self.transaction():
-            await self.fetch(pipelined.SCOPE, scope)
-            return list(await self.fetch(query, *args))
-
-    async def _outdated(self) -> bool:
-        """Forgets the statements: the schema changed under them. True in a transaction, which the error has ended."""
-        within = self.is_in_transaction()
-        await self.reload_schema_state()
-        return within
-
-
-async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({}), limit: float | None = None) -> Any:
-    """A connection that passes JSON as bytes and decodes JSONB with orjson. `settings` go beyond SESSION's. `limit`:
-    seconds that a statement waits for its answer, by a timer each.
-    """
-    conn = await asyncpg.connect(
-        dsn,
-        connection_class=Connection,
-        statement_cache_size=STATEMENTS,
-        max_cacheable_statement_size=LARGEST,
-        max_cached_statement_lifetime=0,
-        server_settings=SESSION | dict(settings),
-        timeout=CONNECTING,
-        command_timeout=limit,
-    )
-    try:
-        noticed(conn)
-        await conn.set_type_codec("json", schema="pg_catalog", format="binary", encoder=lambda b: b, decoder=bytes)
-        await conn.set_type_codec(
-            "jsonb",
-            schema="pg_catalog",
-            format="binary",
-            encoder=lambda v: b"\x01" + orjson.dumps(v),
-            decoder=lambda b: orjson.loads(b[1:]),
-        )
-    except BaseException:
-        conn.terminate()
-        raise
-    return conn
-
-
 class Pool:
     """asyncpg connections, last in first out, opened as needed up to `size`.
 
     asyncpg's own pool shields, times and resets every release: 15-20 us a request. Nothing needs a reset here, because
-    every operation sets the session's variables itself and ends its transaction.
+    every operation ends its transaction, and no session keeps a variable of one.
 
     A statement that has no answer `limit` seconds after it was sent ends with its connection, by a look `every` so
     often: PostgreSQL ends by itself what takes STATEMENT seconds.
     """
 
-    def __init__(self, dsn: str, size: int, wait: float = 10.0, *, every: float = LOOK, limit: float = LIMIT) -> None:
-        self.dsn, self.size, self.wait = dsn, size, wait
+    def __init__(
+        self,
+        dsn: str,
+        size: int,
+        wait: float = 10.0,
+        *,
+        every: float = LOOK,
+        limit: float = LIMIT,
+        pooled: bool = False,
+    ) -> None:
+        self.dsn, self.size, self.wait, self.pooled = dsn, size, wait, pooled
         self.silence = SilenceWatch(self._silent, every, limit)
         self.opened = 0
         self.free: list[Any] = []
@@ -358,7 +156,7 @@ class Pool:
     async def _connect(self) -> Any:
         self.opened += 1
         try:
-            conn = await connect(self.dsn)
+            conn = await connect(self.dsn, pooled=self.pooled)
             self.silence.watch(conn)
             return conn
         except BaseException as error:
@@ -371,7 +169,8 @@ class Pool:
             raise
 
     def give(self, conn: Any) -> None:
-        """Back to the pool; a closed connection leaves its place to a new one."""
+        """Back to the pool, and sees nothing any more; a closed connection leaves its place to a new one."""
+        conn.sees(None)
         if conn.is_closed() or self.closed:
             self.opened -= 1
             if not conn.is_closed():
@@ -448,7 +247,8 @@ class Connections(NamedTuple):
 class Database:
     """The pool, and whether tables are under row-level security.
 
-    `returns_old`: PostgreSQL gives the values before an update with those after it, as 18 does.
+    `direct`: the address of PostgreSQL itself, for what needs a session of its own; `pooled`: the pool's is another
+    one, of a pooler. `returns_old`: PostgreSQL gives the values before an update with those after it, as 18 does.
     """
 
     def __init__(self) -> None:
@@ -456,9 +256,11 @@ class Database:
         self._aside: Pool | None = None
         self.row_security = True
         self.returns_old = False
+        self.direct = ""
 
-    async def open(self, dsn: str, *, size: int = 10, row_security: bool = True) -> None:
-        self._pool, self._aside = Pool(dsn, size), Pool(dsn, 1)
+    async def open(self, dsn: str, *, size: int = 10, row_security: bool = True, direct: str | None = None) -> None:
+        self.direct, pooled = direct or dsn, direct is not None
+        self._pool, self._aside = Pool(dsn, size, pooled=pooled), Pool(dsn, 1, pooled=pooled)
         self.row_security = row_security
         async with self._pool.lease() as conn:
             self.returns_old = conn.get_server_version().major >= RETURNS_OLD
@@ -471,6 +273,15 @@ class Database:
 
     def lease(self) -> Lease:
         return Lease(self.pool)
+
+    async def reader(self, limit: float) -> Connection:
+        """A connection outside the pool from which no row is hidden: its one holder serves the listeners of all
+        workspaces.
+        """
+        conn: Connection = await connect(self.pool.dsn, limit=limit, pooled=self.pool.pooled)
+        if self.row_security:
+            conn.sees("*")
+        return conn
 
     def aside(self) -> Lease:
         """A connection outside the pool for work beside a transaction; its holder must not wait for anything."""

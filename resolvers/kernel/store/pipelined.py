@@ -5,8 +5,15 @@ would be taken for one of that statement's.
 """
 
 BEGIN, WITHIN = "crewship_begin", "crewship_within"  # names of prepared statements
-SCOPE = "SELECT FROM (SELECT set_config('crewship.workspaces', $1, true) AS scope OFFSET 0) AS here WHERE scope IS NULL"
-"""Until the end of the transaction."""
+SCOPE = """
+    SELECT FROM (
+        SELECT set_config('crewship.workspaces', $1, true) || set_config('crewship.principal', $2, true) AS scope
+        OFFSET 0
+    ) AS here WHERE scope IS NULL
+"""
+"""Until the end of the transaction: what no session keeps, no other client of a pooler finds."""
+CLOSES = "SELECT; SELECT"
+"""Ends the transaction of a scope that nothing followed: a text of several statements does, a single one does not."""
 
 
 def _message(kind: bytes, body: bytes) -> bytes:
@@ -17,8 +24,8 @@ _EXECUTE = _message(b"E", bytes(5))
 BEGINS = _message(b"B", b"\0%b\0" % BEGIN.encode() + bytes(6)) + _EXECUTE
 
 
-def scopes(scope: str) -> bytes:
-    """The parameter is sent as text, which 0 formats mean."""
-    value = scope.encode()
-    parameters = bytes(2) + (1).to_bytes(2, "big") + len(value).to_bytes(4, "big") + value
+def scopes(*values: str) -> bytes:
+    """The parameters are sent as text, which 0 formats mean."""
+    sent = b"".join([len(value).to_bytes(4, "big") + value for value in map(str.encode, values)])
+    parameters = bytes(2) + len(values).to_bytes(2, "big") + sent
     return _message(b"B", b"\0%b\0" % WITHIN.encode() + parameters + bytes(2)) + _EXECUTE

@@ -49,7 +49,6 @@ from resolvers.kernel.ground.inputs import validate
 from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.ground.scopes import OWN, Said
 from resolvers.kernel.ground.streamed import Streamed
-from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.database import database
 from resolvers.kernel.store.existence import Existence
 from resolvers.kernel.store.statements import load
@@ -95,7 +94,7 @@ class Called(Operation[D], Generic[D, T]):
         """The gate on the context's connection; who and where is kept in the context."""
         if self.auth is Auth.NONE:
             if database.row_security:
-                await ctx.conn.fetchrow(SCOPE_SQL, ctx.scope)
+                ctx.conn.sees(ctx.scope)
             return
         row = await self.pass_gate(ctx.conn, ctx.caller, ctx.request)
         ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]

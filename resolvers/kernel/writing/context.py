@@ -24,7 +24,6 @@ from resolvers.kernel.ground.policy import GATES, Action, effective
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.visibility import Scope, hides
 from resolvers.kernel.store import statements
-from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.changes import NOW, Change, Conflict, Edit, HeldInsert, Waiting, bound, given, kinds_of
 from resolvers.kernel.store.database import Lease, database
 from resolvers.kernel.store.sending import TAKEN, run
@@ -363,7 +362,7 @@ class Context(Recorder):
         asked = replace(self.request, raw={entity.field: id})
         row = await self.operation.ask_gate(self.conn, self.caller, asked, entity)
         if database.row_security and self.conn is not None:
-            await self._one(SCOPE_SQL, [self.scope], begins=False)
+            self.conn.sees(self.scope)
         return row[WORKSPACE_ID]  # type: ignore[no-any-return]
 
     async def place_by_secret(self, column: Any, secret: str) -> str | None:
@@ -382,8 +381,9 @@ class Context(Recorder):
     async def enter(self, workspace_id: str) -> None:
         """The workspace this call has just founded becomes the one it works in."""
         self.workspace_id, self.role = workspace_id, Role.OWNER
+        await self.flush()
         if database.row_security and self.conn is not None:
-            await self._one(SCOPE_SQL, [workspace_id])
+            self.conn.sees(workspace_id)
 
     async def begin(self) -> None:
         """Opens the transaction of a command declared `late`: the gate is passed again inside it."""
@@ -469,10 +469,9 @@ class Context(Recorder):
         not.
         """
         if self.conn is None:
-            places.needs_no_connection(sql)
             async with database.lease() as conn:
                 if database.row_security:
-                    await conn.fetchrow(SCOPE_SQL, self.scope)
+                    conn.sees(self.scope)
                 return await run(conn, sql, values, conflict, many)
         begins = begins and self.in_transaction and not self.begun
         self.begun = self.begun or begins

@@ -13,8 +13,6 @@ from resolvers.kernel.admission.request import Request
 
 LONGEST_KEY = 255
 BREAK = "\n"  # no header that a client sends has one
-PRINCIPAL_SQL = "SELECT set_config('crewship.principal', $1, false)"
-"""The principal whose keys row-level security lets the connection read and write."""
 SAME = "WHERE principal = $1 AND workspace_id IS NOT DISTINCT FROM $2 AND operation = $3 AND key = $4"
 # a day, or the days of the workspace's rule
 AGE = """now() - make_interval(days => coalesce(
@@ -57,7 +55,7 @@ async def stored(conn: Any, principal: str, workspace_id: str | None, operation:
 
     From here on the connection works for this principal.
     """
-    await conn.fetchrow(PRINCIPAL_SQL, principal)
+    conn.acts_for(principal)
     return await conn.fetchrow(STORED, principal, workspace_id, operation, key)
 
 

@@ -9,7 +9,6 @@ from models.base import table_of
 from models.kernel import IdempotencyKey
 from resolvers.instance.running import instance
 from resolvers.kernel.writing.context import Context
-from resolvers.kernel.writing.idempotency import PRINCIPAL_SQL
 
 ELSEWHERE = "SELECT belongs_elsewhere($1, $2)"
 END_CONSENTS = "SELECT end_consents($1)"
@@ -81,6 +80,7 @@ async def end_consents(ctx: Context, user_id: str) -> None:
 
 async def forget_answers(ctx: Context, user_id: str) -> None:
     """Removes the stored answers to a user's requests in all workspaces."""
-    await ctx._one(PRINCIPAL_SQL, [user_id])
+    await ctx.flush()
+    ctx.conn.acts_for(user_id)
     await ctx.delete_where(IdempotencyKey, table_of(IdempotencyKey).c.principal == user_id)
-    await ctx._one(PRINCIPAL_SQL, [ctx.user_id or ctx.credential_id])
+    ctx.conn.acts_for(ctx.user_id or ctx.credential_id)

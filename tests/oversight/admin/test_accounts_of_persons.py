@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.people.workspaces import Membership, Role, Workspace
-from resolvers.kernel.writing.context import SCOPE_SQL, Context
+from resolvers.kernel.writing.context import Context
 from resolvers.kernel.writing.persons import belongs_elsewhere
 from tests.oversight.admin.test_archive import Doing
 from tests.world import Person, World, now
@@ -54,7 +54,7 @@ async def test_a_scope_that_no_connection_would_keep_is_refused(world: World) ->
     async def look(ctx: Context) -> tuple[bool, bool]:
         assert ctx.conn is None
         with pytest.raises(RuntimeError, match="no connection is held"):
-            await ctx._one(SCOPE_SQL, ["*"], begins=False)
+            ctx.conn.sees("*")
         return await belongs_elsewhere(ctx, person.user_id), await belongs_elsewhere(ctx, world.viewer.user_id)
 
     assert await Doing(world.workspace.id).read(look) == (True, False)

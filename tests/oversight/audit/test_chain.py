@@ -12,7 +12,8 @@ from models.migrations import KEEP
 from resolvers.instance.running import instance
 from resolvers.instance.vault import Signatures
 from resolvers.kernel.background.clocks import across_workspaces
-from resolvers.kernel.store.database import connect, database
+from resolvers.kernel.store.connection import connect
+from resolvers.kernel.store.database import database
 from resolvers.oversight.audit import seals
 from resolvers.oversight.audit.verification import Verified, verify
 from tests.partitions import part_off

@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from resolvers.kernel.declarations.operation import OPERATIONS, Auth
-from resolvers.kernel.store.database import Connection
+from resolvers.kernel.store.connection import Connection
 from tests.every import each_of
 from tests.live.graphql import Talk, talking
 from tests.live.sockets import client_of

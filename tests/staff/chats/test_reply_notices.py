@@ -15,7 +15,6 @@ from models.staff.agents import Agent
 from models.staff.chats import Chat, ChatPresence, ChatReadCursor
 from resolvers.identity.caller import Caller
 from resolvers.kernel.store.database import database
-from resolvers.kernel.writing.context import SCOPE_SQL
 from resolvers.staff.runs.finishing import finish_run
 from tests.every import each_of
 from tests.live.sockets import PATIENCE, client_of
@@ -323,9 +322,9 @@ async def test_a_notice_belongs_to_one_workspace(world: World) -> None:
     assert [notice["sender_id"] for notice in await notices(world, theirs)] == [agent.id]
     for place, seen, hidden in ((world.workspace, ours, theirs), (world.other, theirs, ours)):
         async with database.lease() as conn:
-            await conn.fetchrow(SCOPE_SQL, place.id)
+            conn.sees(place.id)
             found = {record[0] for record in await conn.fetch("SELECT payload ->> 'chat_id' FROM inbox_items")}
-            await conn.fetchrow(SCOPE_SQL, "")
+            conn.sees("")
             assert await conn.fetch("SELECT 1 FROM inbox_items") == []
         assert seen.id in found
         assert hidden.id not in found

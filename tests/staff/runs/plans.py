@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from resolvers.kernel.store.database import Connection, connect, database
+from resolvers.kernel.store.connection import Connection, connect
+from resolvers.kernel.store.database import database
 from tests.world import World
 
 PARTITION = re.compile(r"_(\d{8}|before|default)(?=_|$)")
