@@ -15,6 +15,7 @@ import asyncpg
 from crewship.process import keys
 from crewship.process.database import OLDEST_POSTGRES, Access, StartError, database, place_of, wait_for_database
 from crewship.process.mail import SmtpMailer, mailer_of, writes_headers_whole
+from crewship.process.pooler import probe
 from crewship.process.postgres import EmbeddedPostgres
 from crewship.process.postgres_child import PostgresError
 from crewship.process.serve import WEAKER_ROLE, powers_of
@@ -144,6 +145,8 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
             Check("database", True, f"{kind}, PostgreSQL {release} ({OLDEST_POSTGRES} or newer is required)"),
             _check_role(*await powers_of(connection)),
         ]
+        if access.pooled is not None:
+            checks.append(await _check_pooler(access.pooled, access.application))
         current, head = await migrations.current(access.application), migrations.head()
         at, lacks = f"at {current or 'nothing'}, this release is at {head}", await migrations.lacks(connection)
         if current == head and lacks:
@@ -161,6 +164,17 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
     finally:
         await connection.close()
     return checks
+
+
+async def _check_pooler(pooled: str, direct: str) -> Check:
+    """What is between the service and PostgreSQL, and what it lacks."""
+    try:
+        found = await probe(pooled, direct)
+    except StartError as error:
+        said, _, fix = str(error).partition("; ")
+        return Check("pooler", False, said, fix)
+    named = {"none": "none", "unknown": place_of(pooled)}.get(found.kind, f"{place_of(pooled)}, in {found.kind}")
+    return Check("pooler", not found.lacks, named, "; ".join(found.lacks or found.advice))
 
 
 async def _check_place(provider: SignInProvider, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
@@ -225,9 +239,11 @@ def _previous(settings: Settings) -> str:
 
 def connections_of(settings: Settings) -> int:
     """The most database connections of a process: the pool, the tail of events, the wake-ups, the engine that executes
-    runs, and the lock of jobs and clocks.
+    runs, and the lock of jobs and clocks. Through a pooler go all but the listener and the lock.
     """
     events, lock = 1, 1
+    if settings.database_direct_url is not None:
+        return lock + (1 if settings.redis_url is None else 0)
     wakeups = 2 if settings.redis_url is None else 0
     # what it keeps, its listener, and two more for the moment in which it starts
     engine = POOL + 1 + 2 if settings.role != "api" else 0

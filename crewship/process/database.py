@@ -19,9 +19,8 @@ from resolvers.instance.settings import Settings
 OLDEST_POSTGRES = 15
 ASKED = {"plan_cache_mode": "force_generic_plan", "application_name": "crewship-start"}
 POOLED = (
-    "{place} is a pooler in transaction mode. It shares sessions, so one tenant could see rows of "
-    "another: use PostgreSQL itself, or a pooler in session mode that keeps session settings, in "
-    "DATABASE_URL and CREWSHIP_MIGRATION_DATABASE_URL"
+    "{place} is a pooler in transaction mode, which keeps no session: name PostgreSQL itself in "
+    "CREWSHIP_DATABASE_DIRECT_URL and CREWSHIP_MIGRATION_DATABASE_URL; only DATABASE_URL may name the pooler"
 )
 UNUSED_SNAPSHOT: Final = Path("pg") / "snapshots" / "unused"
 """A file: nothing has worked on the embedded database since its snapshot, so a migration that is tried again needs no
@@ -37,13 +36,15 @@ class StartError(Exception):
 @dataclass(frozen=True)
 class Access:
     """The connection parameters of this process: for the application, and for the tables' owner (maybe the same
-    role).
+    role). Both reach PostgreSQL itself; `pooled` is the application's way through a pooler, for all that needs no
+    session of its own.
     """
 
     application: str = field(repr=False)
     owner: str = field(repr=False)
     role: str | None  # the application's role, when it is not the owner
     joined: bool = False  # the embedded server belongs to another process
+    pooled: str | None = field(default=None, repr=False)
 
 
 @contextlib.contextmanager
@@ -55,6 +56,8 @@ def database(settings: Settings, *, archived: bool = False) -> Iterator[Access]:
     if settings.database_url is not None:
         yield external(settings)
         return
+    if settings.database_direct_url is not None:
+        raise StartError("CREWSHIP_DATABASE_DIRECT_URL needs a DATABASE_URL; set both, or remove it")
     server = EmbeddedPostgres(settings.data_dir, options=_options(settings), former=settings.postgres_former)
     connection = server.start_or_join()
     try:
@@ -114,10 +117,12 @@ async def _check_migrated(access: Access) -> None:
 
 def external(settings: Settings) -> Access:
     assert settings.database_url is not None
-    application = settings.database_url.get_secret_value()
+    direct = settings.database_direct_url
+    application = (direct or settings.database_url).get_secret_value()
     owner = settings.migration_database_url.get_secret_value() if settings.migration_database_url else application
     role, owns = Address.read(application).user, Address.read(owner).user
-    return Access(application, owner, role if role and role != owns else None)
+    pooled = settings.database_url.get_secret_value() if direct is not None else None
+    return Access(application, owner, role if role and role != owns else None, pooled=pooled)
 
 
 def place_of(dsn: str) -> str:

@@ -85,13 +85,17 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
     """The lifespan of an application."""
     start(settings, passwords)
     connections.limit(settings.max_connections, exempt=TrustedProxies(settings.trusted_proxy_cidrs).trusts)
+    direct = None if settings.database_direct_url is None else _secret(settings.database_direct_url)
     await database.open(
-        _secret(settings.database_url), size=settings.pool_size, row_security=settings.row_level_security
+        _secret(settings.database_url),
+        size=settings.pool_size,
+        row_security=settings.row_level_security,
+        direct=direct,
     )
     await bus.open(_wakeups(settings))
     following = SettingsFollowing()
     await following.look()
-    hub.start(_secret(settings.database_url))
+    hub.start()
     attendance.start()
     followers = (log_level.run(), following.run())
     background = [asyncio.create_task(task) for task in (uses.run(), presence.run(), *followers)]
@@ -122,7 +126,7 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
 def _wakeups(settings: Settings) -> Any:
     """The wake-ups between processes: by Redis if it is set, otherwise by the shared database."""
     return (
-        PostgresWakeups(_secret(settings.database_url))
+        PostgresWakeups(database.direct, _secret(settings.database_url))
         if settings.redis_url is None
         else RedisWakeups(settings.redis_url.get_secret_value())
     )

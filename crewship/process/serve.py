@@ -25,6 +25,7 @@ from crewship.perimeter.protocol import Protocol
 from crewship.process import keys, logs
 from crewship.process.database import UNUSED_SNAPSHOT, Access, StartError, database, note_use, wait_for_database
 from crewship.process.memory import limit_arenas
+from crewship.process.pooler import check_pooler
 from crewship.process.postgres import EmbeddedPostgres
 from crewship.process.postgres_child import interrupt_when_parent_dies
 from crewship.process.private_files import make_private, write_secret
@@ -98,9 +99,11 @@ async def prepare(settings: Settings, access: Access) -> Settings:
     note_use(settings)
     await _drop_proved(settings, access)
     await wait_for_database(access.application)
+    if access.pooled is not None:
+        await check_pooler(access.pooled, access.application)
     await _refuse_powers(settings, access.application)
     settings = await keys.settle(settings, access.application)
-    addresses = {"database_url": SecretStr(access.application), "migration_database_url": None}
+    addresses = {"database_url": SecretStr(access.pooled or access.application), "migration_database_url": None}
     return settings.model_copy(update=addresses | {"internal_token": _internal_token(settings)})
 
 

@@ -21,9 +21,10 @@ from resolvers.kernel.store.bus import CHANNEL
 MISSED = "-"  # a sender without rings
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0  # seconds between attempts to connect
 PATIENCE = 10.0  # seconds that a statement waits for its answer
+SESSION = {"application_name": "crewship-wakeups"}
 # NOTIFY holds a lock of the whole cluster until its transaction has ended (PostgreSQL before 19), and writes nothing
 # that anybody would miss: it does not wait for the disk.
-SESSION = {"application_name": "crewship-wakeups", "synchronous_commit": "off"}
+NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
 
 
 class Returning(BroadcastBackend):
@@ -70,11 +71,13 @@ class Returning(BroadcastBackend):
 
 
 class PostgresWakeups(Returning):
-    """LISTEN and NOTIFY on two connections of their own."""
+    """LISTEN and NOTIFY on two connections of their own. `dsn` reaches PostgreSQL itself; NOTIFY may go through a
+    pooler.
+    """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, notifying: str | None = None) -> None:
         super().__init__()
-        self.dsn = dsn
+        self.dsn, self.notifying = dsn, notifying or dsn
         self.publisher: Any = None
         self.turn = asyncio.Lock()
 
@@ -86,15 +89,15 @@ class PostgresWakeups(Returning):
     async def publish(self, channel: str, message: Any) -> None:
         async with self.turn:
             if self.publisher is None or self.publisher.is_closed():
-                self.publisher = await self._connection()
+                self.publisher = await self._connection(self.notifying)
             try:
-                await self.publisher.execute("SELECT pg_notify($1, $2)", channel, message)
+                await self.publisher.execute(NOTIFY, channel, message)
             except TimeoutError:
                 self.publisher.terminate()
                 raise
 
     async def listen(self) -> None:
-        connection, lost = await self._connection(), asyncio.Event()
+        connection, lost = await self._connection(self.dsn), asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         try:
             await connection.add_listener(CHANNEL, lambda _c, _pid, _channel, message: self.received(message))
@@ -108,8 +111,8 @@ class PostgresWakeups(Returning):
         finally:
             connection.terminate()
 
-    async def _connection(self) -> Any:
-        made = await asyncpg.connect(self.dsn, timeout=CONNECTING, command_timeout=PATIENCE, server_settings=SESSION)
+    async def _connection(self, dsn: str) -> Any:
+        made = await asyncpg.connect(dsn, timeout=CONNECTING, command_timeout=PATIENCE, server_settings=SESSION)
         return noticed(made)
 
 

@@ -46,14 +46,14 @@ DECLARE
     before text := current_setting('crewship.workspaces', true);
     found boolean;
 BEGIN
-    PERFORM set_config('crewship.workspaces', '*', false);
+    PERFORM set_config('crewship.workspaces', '*', true);
     found := EXISTS (
         SELECT FROM memberships own
         JOIN memberships other ON other.workspace_id = own.workspace_id
         JOIN workspaces w ON w.id = own.workspace_id
         WHERE own.user_id = asker AND other.user_id = person AND other.accepted_at IS NOT NULL AND w.deleted_at IS NULL
     );
-    PERFORM set_config('crewship.workspaces', coalesce(before, ''), false);
+    PERFORM set_config('crewship.workspaces', coalesce(before, ''), true);
     RETURN found;
 END
 $$;

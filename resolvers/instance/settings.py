@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl | None = variable(
         "DATABASE_URL", takes="a URL such as postgresql://user:password@host:5432/database"
     )
+    database_direct_url: DatabaseUrl | None = variable(
+        "CREWSHIP_DATABASE_DIRECT_URL",
+        takes="a URL such as postgresql://user:password@host:5432/database (PostgreSQL itself, where DATABASE_URL is a"
+        " pooler)",
+    )
     migration_database_url: DatabaseUrl | None = variable(
         "CREWSHIP_MIGRATION_DATABASE_URL",
         takes="a URL such as postgresql://owner:password@host:5432/database (the role that owns the tables)",

@@ -49,9 +49,9 @@ class Hub:
         """
         self.reading = asyncio.Semaphore(READERS)
 
-    def start(self, dsn: str) -> None:
+    def start(self) -> None:
         self.reading = asyncio.Semaphore(READERS)  # another loop has others who wait
-        self.tail.start(dsn)
+        self.tail.start()
 
     async def stop(self) -> None:
         await self.tail.stop()

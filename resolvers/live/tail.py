@@ -60,7 +60,6 @@ class ChatTail:
     ) -> None:
         self._channels, self._followers, self._dispatch = channels, followers, dispatch
         self._on_new_epoch, self._on_access = on_new_epoch, on_access
-        self._dsn = ""
         self._conn: Any = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -81,8 +80,8 @@ class ChatTail:
         self.agents: dict[str, int] = {}
         self.lag = 0.0  # seconds between an event's writing and its dispatch, of the last one
 
-    def start(self, dsn: str) -> None:
-        self._dsn, self.epoch, self._conn = dsn, "", None
+    def start(self) -> None:
+        self.epoch, self._conn = "", None
         self._wake, self._ready = asyncio.Event(), asyncio.Event()
         self._placed, self._until, self._gathered = False, 0.0, 0.0
         self.watched.clear()

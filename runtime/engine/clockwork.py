@@ -12,7 +12,7 @@ class Clockwork:
     def __init__(self, settings: Settings, clocks: tuple[Ticking, ...], *, rhythm: Rhythm | None = None) -> None:
         executor = new_executor()
         self._ticker = Ticker(clocks, executor)
-        self._liveness = Liveness(database_of(settings), executor, list(JOBS.values()), self._ticker, rhythm=rhythm)
+        self._liveness = Liveness(session_of(settings), executor, list(JOBS.values()), self._ticker, rhythm=rhythm)
 
     async def start(self) -> None:
         """Returns at once."""
@@ -29,3 +29,9 @@ def database_of(settings: Settings) -> str:
     if settings.database_url is None:
         raise RuntimeError("the runtime needs the address of the database")
     return settings.database_url.get_secret_value()
+
+
+def session_of(settings: Settings) -> str:
+    """The address under which a connection is a session of its own, also where a pooler shares the others."""
+    direct = settings.database_direct_url
+    return database_of(settings) if direct is None else direct.get_secret_value()

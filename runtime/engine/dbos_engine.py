@@ -62,11 +62,11 @@ library.setLevel(logging.ERROR)
 class DbosEngine:
     """One a process: DBOS keeps state in globals. It is loaded when a job is to begin or a run to be resumed.
 
-    `jobs` are the background jobs that are carried out here, by `carry`.
+    `jobs` are the background jobs that are carried out here, by `carry`. `pooled`: through a pooler.
     """
 
-    def __init__(self, dsn: str, jobs: Sequence[Job[Any]] = ()) -> None:
-        self._dsn, self._jobs = dsn, jobs
+    def __init__(self, dsn: str, jobs: Sequence[Job[Any]] = (), *, pooled: bool = False) -> None:
+        self._dsn, self._jobs, self._pooled = dsn, jobs, pooled
         self.carry: Carry | None = None
         self.executor = new_executor()
         self.queue = f"{WORKER}{int(time.time())}:{self.executor}"
@@ -107,7 +107,7 @@ class DbosEngine:
                 "executor_id": self.executor,
                 "serializer": dbos.DBOSPortableJSONSerializer(),
                 "sys_db_pool_size": POOL,
-                "db_engine_kwargs": {"hide_parameters": True, "connect_args": {"application_name": "crewship-engine"}},
+                "db_engine_kwargs": {"hide_parameters": True, "connect_args": self._connecting},
                 "max_executor_threads": THREADS,
                 "use_listen_notify": False,
                 "notification_listener_polling_interval_sec": 0.05,  # how long its end waits for this one of its looks
@@ -131,6 +131,11 @@ class DbosEngine:
         except BaseException:
             self._dbos.destroy()  # else the next try is given this one, which is not launched
             raise
+
+    @property
+    def _connecting(self) -> dict[str, Any]:
+        """Its driver removes prepared statements by SQL, which a pooler does not follow."""
+        return {"application_name": "crewship-engine"} | ({"prepare_threshold": None} if self._pooled else {})
 
     def _register(self) -> None:
         for job in self._jobs:

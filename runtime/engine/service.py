@@ -8,7 +8,7 @@ from resolvers.instance.telemetry import log
 from runtime.engine.attendance import Attendance
 from runtime.engine.background import Carried, Carrier
 from runtime.engine.clocks import Ticker, Ticking
-from runtime.engine.clockwork import database_of
+from runtime.engine.clockwork import database_of, session_of
 from runtime.engine.dbos_engine import DbosEngine
 from runtime.engine.liveness import Liveness, Rhythm
 from runtime.engine.supervisor import Supervisor, Timing
@@ -33,12 +33,12 @@ class Runtime:
         rhythm: Rhythm | None = None,
     ) -> None:
         dsn, declared = database_of(settings), [each.job for each in jobs]
-        self._engine = engine = DbosEngine(dsn, declared)
+        self._engine = engine = DbosEngine(dsn, declared, pooled=settings.database_direct_url is not None)
         self._carrier = Carrier(jobs, engine.executor, engine.claim)
         engine.carry = self._carrier.carry
         self._ticker = Ticker(clocks, engine.executor)
         self._liveness = (
-            Liveness(dsn, engine.executor, declared, self._ticker, self._begin, engine.busy, rhythm)
+            Liveness(session_of(settings), engine.executor, declared, self._ticker, self._begin, engine.busy, rhythm)
             if jobs or clocks
             else None
         )

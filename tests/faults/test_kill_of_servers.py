@@ -330,10 +330,32 @@ async def caught_up(world: World, followers: list[Follower], chats: list[Chat]) 
     await asyncio.sleep(0.3)
 
 
-async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend: str) -> None:
+@dataclass
+class Story:
+    """What has happened, after it was found to be right."""
+
+    clients: Clients
+    ends: Counter[str]  # of runs
+    cuts: int
+    listeners: int
+
+    def tell(self, kills: int) -> None:
+        clients = self.clients
+        print(
+            f"{kills} kills, {len(clients.answered)} requests, {clients.lost} without an answer"
+            f" ({clients.replayed} of them had been carried out), {clients.refused} refused;"
+            f" runs {dict(self.ends)}; {self.cuts} cuts of {self.listeners} listeners"
+        )
+
+
+async def under_kills(database: Database, directory: Path, kills: int, number: int = 2, **settings: str) -> Story:
+    """Clients write to `number` servers, and listen, while these are killed."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
-    async with world_on(database, tmp_path) as world, servers(database, tmp_path, world) as sides:
+    async with (
+        world_on(database, directory) as world,
+        servers(database, directory, world, number, **settings) as sides,
+    ):
         crews = [Crew(workspace_id=world.workspace.id, name=f"Crew {n}", slug=f"crew-{n}") for n in range(UPDATERS)]
         await world.add(*crews)
         chats = [await new_chat(world) for _ in range(SENDERS)]
@@ -344,13 +366,14 @@ async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend
         followers: list[Follower] = [*sockets, *graphs]
         async with asyncio.TaskGroup() as tasks:
             listening = [
-                tasks.create_task(there.follow(sides[n % 2 :] + sides[: n % 2])) for n, there in enumerate(followers)
+                tasks.create_task(there.follow(sides[n % number :] + sides[: n % number]))
+                for n, there in enumerate(followers)
             ]
             async with asyncio.timeout(PATIENCE):
                 while not all(there.began for there in followers):
                     await asyncio.sleep(0.01)
             writing = clients.begin(tasks, crews, chats)
-            await kill(clients, KILLS)
+            await kill(clients, kills)
             clients.stop.set()
             await asyncio.wait(writing)
             await caught_up(world, followers, chats)
@@ -361,13 +384,15 @@ async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend
         judge = Judge(world, clients, crews, chats)
         await judge.of_crews()
         await judge.of_records()
-        ends = await judge.of_runs(tmp_path / EFFECTS)
+        ends = await judge.of_runs(directory / EFFECTS)
         await judge.of_followers(sockets, graphs)
-        await judge.of_repeats(REPEATS * KILLS)
-    print(
-        f"{KILLS} kills, {len(clients.answered)} requests, {clients.lost} without an answer"
-        f" ({clients.replayed} of them had been carried out), {clients.refused} refused;"
-        f" runs {dict(ends)}; {sum(there.cuts for there in followers)} cuts of {len(followers)} listeners"
-    )
+        await judge.of_repeats(REPEATS * kills)
+    return Story(clients, ends, sum(there.cuts for there in followers), len(followers))
+
+
+async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend: str) -> None:
+    story = await under_kills(database, tmp_path, KILLS)
+    story.tell(KILLS)
+    clients, ends = story.clients, story.ends
     assert clients.lost > 0
     assert min(clients.replayed, ends["COMPLETED"], ends["server_restart"]) > 0, "what this is about has not happened"

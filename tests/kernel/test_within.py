@@ -1,9 +1,12 @@
 """One statement that sees the rows of a scope: nothing of that scope is left for the next one on the connection."""
 
+import re
+
 import asyncpg
 import pytest
 
 from resolvers.kernel.store.database import database
+from tests.process.commands import ROOT
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -108,3 +111,14 @@ async def test_tables_that_change_are_seen(world: World) -> None:
         await conn.execute("ALTER TABLE changing ADD COLUMN word text DEFAULT 'a'")
         found = await conn.within("*", "SELECT * FROM changing WHERE number = $1", 1)
         assert [tuple(row) for row in found] == [(1, "a")]
+
+
+SETS_SESSION = re.compile(r"set_config\(\s*'crewship\.(?:workspaces|principal)',[^;\"]*?,\s*false\s*\)", re.IGNORECASE)
+
+
+def test_no_text_sets_a_scope_beyond_its_transaction() -> None:
+    folders = ("crewship", "models", "resolvers", "runtime")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".sql")]
+    assert len(files) > 500
+    assert [str(path) for path in files if SETS_SESSION.search(path.read_text())] == []
+    assert SETS_SESSION.search("PERFORM set_config('crewship.workspaces', coalesce(before, ''), false);")

@@ -19,7 +19,7 @@ import pytest
 from crewship.process.bundles import EVERYTHING
 from crewship.process.database import Access, existing_database
 from resolvers.instance.settings import load_settings
-from resolvers.kernel.store.database import connect
+from resolvers.kernel.store.connection import connect
 from tests.process.commands import CREWSHIP, environment, serving
 from tests.process.ships import Ship, ask
 
