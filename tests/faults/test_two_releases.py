@@ -115,6 +115,15 @@ class Load:
             while self.answered < requests or len(self.runs) < runs:
                 await asyncio.sleep(0.02)
 
+    async def join(self, port: int) -> None:
+        """The balancer names a server that is ready, and that has answered a first query: then it knows its schema."""
+        async with self.client() as http:
+            document = {"query": LIST, "variables": {"workspace": self.workspace}}
+            for method, path, body in (("GET", "/readyz", None), ("POST", "/graphql", document)):
+                answer = await http.request(method, f"http://127.0.0.1:{port}{path}", json=body, timeout=3 * PATIENCE)
+                assert answer.is_success, answer.text
+        self.ports.append(port)
+
     async def leave(self, port: int) -> None:
         """The balancer names a server no more; what it was asked is answered."""
         self.ports.remove(port)
@@ -209,12 +218,12 @@ async def roll(releases: Releases, fleet: Fleet, load: Load) -> None:
         load.longest = 0.0
 
     [first] = load.ports
-    load.ports.append(second := await fleet.start(releases.before))
+    await load.join(second := await fleet.start(releases.before))
     await step("before")
     code, said = await fleet.command(releases.after, *MIGRATE)
     assert code == 0, said
     await step("migrated")
-    load.ports.append(third := await fleet.start(releases.after))
+    await load.join(third := await fleet.start(releases.after))
     await step("both")
     for port in (first, second):
         await load.leave(port)
@@ -225,7 +234,7 @@ async def roll(releases: Releases, fleet: Fleet, load: Load) -> None:
         assert code == 1
         assert "start Crewship 9.0.0 or newer" in said
         return
-    load.ports.append(await fleet.start(releases.before))
+    await load.join(await fleet.start(releases.before))
     await step("both again")
     await load.leave(third)
     await fleet.end(third)
