@@ -4,8 +4,10 @@
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 
 from crewship.process.bundles import EVERYTHING
@@ -71,17 +74,34 @@ class Step(NamedTuple):
 
 def measured(env: Mapping[str, str], *arguments: str) -> tuple[float, int, Any]:
     """Seconds, MB of memory, and the document that the command prints."""
-    began = time.monotonic()
+    began, peak = time.monotonic(), 0
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as failed:
         process = subprocess.Popen(
             [*CREWSHIP, "backup", *arguments, "--json"], env=dict(env), cwd="/", stdout=said, stderr=failed
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        while process.poll() is None:
+            peak = max(peak, peak_of(process.pid))
+            time.sleep(0.05)
         said.seek(0)
         failed.seek(0)
         assert process.returncode == 0, failed.read().decode()
-        return time.monotonic() - began, usage.ru_maxrss // 1000, json.loads(said.read())
+        return time.monotonic() - began, peak // 1000, json.loads(said.read())
+
+
+def peak_of(pid: int) -> int:
+    """The most kB that one process of a command has had, PostgreSQL left out.
+
+    The kernel's account for a child (`ru_maxrss`) begins with the memory of its parent.
+    """
+    peak = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        command = psutil.Process(pid)
+        for each in (command, *command.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+                if each.name() != "postgres":
+                    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{each.pid}/status").read_text())
+                    peak = max(peak, int(found[1]) if found else 0)
+    return peak
 
 
 def fill(ship: Ship, monkeypatch: pytest.MonkeyPatch) -> None:
