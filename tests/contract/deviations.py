@@ -85,6 +85,7 @@ ADDED_ROUTES: dict[str, str] = ADDED | {
     **dict.fromkeys(("budgets", "costs", "model_calls", "work_pauses"), "what models cost, and its limits"),
     "approval_gates": "which calls of tools need consent, beside those of the contract",
     "service_accounts": "what acts in a workspace and is no person",
+    **dict.fromkeys(("runners", "credentials.allow_on_runners"), "other machines that execute the tools of agents"),
     **dict.fromkeys(("webhooks.list", "webhooks.test"), "what came of deliveries, and a way to try one"),
     **dict.fromkeys(("webhooks.configure", "webhooks.get"), "who sends to an agent, and so how it is signed"),
     "webhook_endpoints": "the events of a workspace, delivered to servers of others",

@@ -6,6 +6,8 @@ from resolvers.resources.credentials.credentials import CREDENTIAL
 
 
 class AllowOnRunners(ById):
+    """A credential, and whether runners of its agents receive the value."""
+
     on_runners: Bool
 
 
@@ -18,7 +20,7 @@ class AllowOnRunners(ById):
     versioned=Credential,
 )
 async def allow_on_runners(ctx: Context, credential: Credential, data: AllowOnRunners) -> Credential:
-    """Allow or forbid a credential on runners.
+    """Set whether runners receive a credential.
 
     While allowed, commands on the runner of an agent that has the credential receive its value. The owner of that
     machine can read it. Forbidding affects later commands.

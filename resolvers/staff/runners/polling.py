@@ -88,7 +88,7 @@ class TakenCalls(Output):
     late=True,
 )
 async def take_calls(ctx: Context, data: PollCalls) -> TakenCalls:
-    """Take waiting calls of a runner."""
+    """Assign waiting calls to a runner."""
     runner = await process_of(ctx, data)
     waiting = (col(RunnerCall.runner_id) == runner.id, col(RunnerCall.state) == RunnerCallState.QUEUED)
     oldest = ctx.select(RunnerCall, *waiting).order_by(col(RunnerCall.created_at), col(RunnerCall.id))
@@ -111,9 +111,9 @@ async def _asked(call: RunnerCall) -> str:
     late=True,
 )  # fmt: skip
 async def poll_calls(ctx: Context, data: PollCalls) -> CallsForRunner:
-    """Wait for calls (for runners).
+    """Get waiting calls (for runners).
 
-    Answers when there are calls, and with none after `wait` seconds or when the same runner polls again.
+    Answers when there are calls, otherwise with none after `wait` seconds or when the same runner polls again.
     """
     until, rung, runner_id = time.monotonic() + data.wait, asyncio.Event(), ""
 

@@ -97,7 +97,7 @@ graph(
 def list_runners(scope: QueryScope, data: NoInput) -> Rows[Runner]:
     """List runners.
 
-    By name.
+    Sorted by name.
     """
     return scope.select(Runner).order_by(col(Runner.name), col(Runner.id))
 
@@ -110,7 +110,7 @@ def get_runner(scope: QueryScope, data: ById) -> Row[Runner]:
 
 @command("runners.register", Action.MANAGE, audit="runner.created", errors=(Code.CONFLICT,), secret=True)
 async def register_runner(ctx: Context, data: RegisterRunner) -> RegisteredRunner:
-    """Register a runner.
+    """Create a runner.
 
     Returns its token, which starts the runner on another machine. While it is in use, the agents' tools are executed
     there. A crew and an agent have one runner in use each; an agent's own takes precedence.

@@ -58,7 +58,7 @@ class CallStates(Output):
     secret=True, late=True,
 )  # fmt: skip
 async def report_calls(ctx: Context, data: ReportCalls) -> CallStates:
-    """Report calls (for runners).
+    """Record the progress of calls (for runners).
 
     Renews the lease of each call. A call that the runner no longer holds, or whose run has ended, does not go on.
     """

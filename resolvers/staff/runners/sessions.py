@@ -76,7 +76,7 @@ class RunnerConnected(Output):
     late=True,
 )
 async def connect_runner(ctx: Context, data: ConnectRunner) -> RunnerConnected:
-    """Connect a runner (for runners).
+    """Start the connection of a runner (for runners).
 
     Authenticates with the runner's token. CONFLICT while another process is connected with it.
     """
@@ -108,7 +108,7 @@ async def connect_runner(ctx: Context, data: ConnectRunner) -> RunnerConnected:
     late=True,
 )
 async def disconnect_runner(ctx: Context, data: OfProcess) -> Success:
-    """Disconnect a runner (for runners).
+    """Stop the connection of a runner (for runners).
 
     Another process can connect at once. Calls that the process still executes are lost.
     """
