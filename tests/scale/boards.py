@@ -23,7 +23,7 @@ BOARD = (
     'label: "Name 2"',
     'search: "issue"',
     'text: "issue"',
-    'text: "issue 77"',
+    'text: "issue 777"',
     'text: "z"',
     "sort: priority",
 )
