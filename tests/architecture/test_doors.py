@@ -37,7 +37,6 @@ PAST_THE_DOOR = {
         ("resolvers/staff/chats/finding.py", table): "filters of chats, whose list has its door: tied to its workspace"
         for table in ("Agent", "Chat", "ChatReadCursor", "Message")
     },
-    ("resolvers/staff/runs/finding.py", "Run"): "the run whose agent or crew is named so: the list has its door",
     ("resolvers/staff/runs/listing.py", "RunTag"): "the tags of a run, tied to its workspace",
     ("resolvers/work/issues/naming.py", "Agent"): "the LEAD of the crew that numbers an issue, tied to its workspace",
     (
