@@ -167,7 +167,7 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
 
 
 async def _check_pooler(pooled: str, direct: str) -> Check:
-    """What is between the service and PostgreSQL, and what it lacks."""
+    """The pooler between the service and PostgreSQL, and the settings that it lacks."""
     try:
         found = await probe(pooled, direct)
     except StartError as error:

@@ -26,8 +26,8 @@ FOLLOWS = "SELECT NOT EXISTS (SELECT FROM pg_prepared_statements WHERE name = $1
 
 @dataclass(frozen=True)
 class Pooler:
-    """What is at DATABASE_URL. `lacks`: without it the service does not start; `advice`: with it the service is faster,
-    or the setting is not needed.
+    """The server at DATABASE_URL. `lacks`: settings without which the service does not start; `advice`: settings that
+    make it faster, or that are not needed.
     """
 
     kind: str
@@ -119,7 +119,7 @@ async def _look(
 
 
 async def _follows(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    """Whether a pooler gives statements names of its own, by which it finds them in every session."""
+    """Returns true if a pooler gives statements names of its own, by which it finds them in every session."""
     name = f"crewship_{secrets.token_hex(8)}"
     statement = await connection.prepare(FOLLOWS, name=name)
     follows = bool(await statement.fetchval(name))
@@ -129,7 +129,7 @@ async def _follows(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
 
 
 def _settings(role: str, held: dict[str, str]) -> tuple[list[str], list[str]]:
-    """What sessions behind a pooler do not have: its clients cannot ask for it."""
+    """The settings that sessions behind a pooler lack: its clients cannot ask for them."""
 
     def sentence(name: str, why: str) -> str:
         value = SESSION[name]

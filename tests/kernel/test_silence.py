@@ -34,7 +34,7 @@ async def test_connections_of_requests_notice(far: str) -> None:
 
 
 async def test_connections_of_wake_ups_notice(far: str) -> None:
-    conn = await PostgresWakeups(far)._connection()
+    conn = await PostgresWakeups(far)._connection(far)
     assert found(conn._transport.get_extra_info("socket")) == SET
     await conn.close()
 

@@ -25,7 +25,7 @@ SESSION = {
     "application_name": "crewship",
 }
 FOLLOWED = {name: SESSION[name] for name in ("timezone", "application_name")}
-"""What a pooler gives to each session that it hands over."""
+"""The settings that a pooler gives to each session that it hands over."""
 
 
 STALE = (asyncpg.OutdatedSchemaCacheError, asyncpg.InvalidCachedStatementError)
@@ -184,13 +184,13 @@ class Connection(asyncpg.Connection):
         self._given = None
 
     def acts_for(self, principal: str) -> None:
-        """Whose idempotency keys these statements see, too."""
+        """The following statements also see the idempotency keys of this principal."""
         if self._sight is not None:
             self._sight, self._given = (self._sight[0], principal), None
 
     @property
     def _scopes(self) -> bool:
-        """Whether the next statement has to be sent with the scope."""
+        """True if the next statement has to be sent with the scope."""
         if self._sight is None:
             return False
         return bool(self._given != self._sight if self._protocol.is_in_transaction() else self._sight != NOTHING)
