@@ -1,1 +1,0 @@
-import{vr as e,yr as t}from"./index-CiVqLlno.js";import{t as n}from"./Files-DBM41HCN.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

@@ -1,1 +1,0 @@
-import{Bn as e,Dn as t,Hn as n,Mn as r,Sr as i,er as a,rr as o,un as s}from"./index-CiVqLlno.js";var c=n(`<dl><!></dl>`);function l(n,l){let u=s(l,`bare`,3,!1);var d=c();let f;var p=o(d);r(p,()=>l.children),i(d),a(()=>f=t(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),e(n,d)}export{l as t};

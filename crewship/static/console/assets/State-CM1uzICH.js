@@ -1,1 +1,0 @@
-import{Bn as e,Dn as t,Hn as n,On as r,Rn as i,Sr as a,er as o,or as s,rr as c,un as l}from"./index-CiVqLlno.js";var u=n(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(n,d){let f=l(d,`live`,3,!1);var p=u();let m;var h=s(c(p),1,!0);a(p),o(()=>{m=t(p,1,r(d.tone),`svelte-9gk0ub`,m,{live:f()}),i(h,d.text)}),e(n,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{Bn as e,Fn as t,Vn as n,Xn as r,ir as i,mr as a,vr as o,yr as s}from"./index-CiVqLlno.js";import{t as c}from"./Terminal-B4X7NRc8.js";function l(l,u){s(u,!0);var d=n(),f=i(d);t(f,()=>u.crew.id,e=>{{let t=a(()=>({crew:u.crew.id}));c(e,{get place(){return r(t)},get name(){return u.crew.name}})}}),e(l,d),o()}export{l as default};

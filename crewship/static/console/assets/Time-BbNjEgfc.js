@@ -1,1 +1,0 @@
-import{Bn as e,Hn as t,Rn as n,ar as r,bn as i,er as a,vr as o,yr as s}from"./index-CiVqLlno.js";import{i as c,o as l,t as u}from"./time.svelte-B91R5g6O.js";var d=t(`<time class="svelte-19qb811"> </time>`);function f(t,f){s(f,!0);var p=d(),m=r(p,!0);a((e,t)=>{i(p,`datetime`,f.at),i(p,`title`,e),n(m,t)},[()=>c(f.at),()=>u(f.at,l())]),e(t,p),o()}export{f as t};

@@ -1,1 +1,0 @@
-import{Bn as e,Mn as t,Vn as n,ir as r,vr as i,yr as a}from"./index-CiVqLlno.js";import{n as o}from"./edits-CEsCxiWk.js";function s(s,c){a(c,!0);let l=o({version:()=>c.version,again:()=>c.again()});var u=n(),d=r(u);t(d,()=>c.children,()=>l),e(s,u),i()}export{s as t};

@@ -1,0 +1,1 @@
+var e=e=>e===1?`1 agent`:`${e} agents`;export{e as t};

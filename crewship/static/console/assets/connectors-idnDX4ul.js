@@ -1,0 +1,1 @@
+var e={title:`Connectors`,one:`Connector`,none:`No connectors`,category:`Category`,about:`About`,install:`Install`};export{e as t};

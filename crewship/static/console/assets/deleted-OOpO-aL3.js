@@ -1,0 +1,1 @@
+var e=e=>`${e} is deleted`;export{e as t};

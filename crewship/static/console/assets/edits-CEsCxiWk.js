@@ -1,1 +1,0 @@
-import{_r as e,br as t}from"./index-CiVqLlno.js";var n=Symbol(`edits`),r=e=>t(n,e),i=()=>e(n);export{r as n,i as t};

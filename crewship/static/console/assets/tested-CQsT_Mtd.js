@@ -1,1 +1,0 @@
-import{tn as e}from"./index-CiVqLlno.js";import{t}from"./texts.resources-kyLP_1pR.js";function n(n){let r=t.tested;n&&e.say([n.valid?r.good:r.bad,n.error].filter(Boolean).join(`: `),{bad:!n.valid})}export{n as t};
