@@ -27,6 +27,7 @@ OF_ALL_OPERATIONS = (
     "tests/contract",
     "tests/events",
     "tests/fuzz/test_hostile_inputs.py",
+    "tests/live/test_terminal_roles.py",
     "tests/generation/test_accepted.py",
     "tests/generation/test_changed_rows.py",
     "tests/generation/test_generation.py",

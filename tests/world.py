@@ -240,11 +240,14 @@ class Server(uvicorn.Server):
                 await asyncio.wait_for(self.ends.wait(), 1)
 
 
+SIGNED_WITH = "a secret of tests, long enough to be one"
+
+
 def settings_for(dsn: str, directory: Path, **changes: Any) -> Settings:
     """Settings of a test instance: keys given, limits off, nothing from outside but CREWSHIP_ROW_LEVEL_SECURITY."""
     given = {
         "database_url": SecretStr(dsn),
-        "nextauth_secret": SecretStr("a secret of tests, long enough to be one"),
+        "nextauth_secret": SecretStr(SIGNED_WITH),
         "encryption_key": SecretStr("ab" * 32),
         "admin_token_hmac_key": SecretStr("cd" * 32),
         "internal_token": SecretStr("ef" * 32),

@@ -80,10 +80,10 @@ def start(
     Ctrl-C or SIGTERM stops it after the calls that it executes, or after 20 seconds; a second one stops it at once.
     """
     from crewship.cli.profiles import ClientError, checked, read
-    from crewship.runner.server import Ended
+    from crewship.runner.server import RunnerEnded
     from runtime.runs.job import Failed
 
-    with refusals(), explained(ClientError, Ended, Failed):
+    with refusals(), explained(ClientError, RunnerEnded, Failed):
         from crewship.cli.client import is_loopback
         from crewship.cli.runner_registry import place_of_runner
 

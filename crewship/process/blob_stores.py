@@ -27,7 +27,7 @@ class Stored:
     changed: float
 
 
-class Place(Protocol):
+class BlobPlace(Protocol):
     """Paths have `/`, and begin below the place."""
 
     address: str
@@ -188,5 +188,5 @@ class BucketPlace:
             yield copy
 
 
-def place_at(address: str) -> Place:
+def place_at(address: str) -> BlobPlace:
     return BucketPlace(address) if buckets.is_bucket(address) else FolderPlace(Path(os.path.abspath(address)))

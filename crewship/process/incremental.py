@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
-from crewship.process.blob_stores import BLOBS, FolderPlace, Place, Stored
+from crewship.process.blob_stores import BLOBS, BlobPlace, FolderPlace, Stored
 from crewship.process.buckets import HEAD
 from crewship.process.database import StartError
 from resolvers.instance.bundles import sealing
@@ -45,14 +45,14 @@ MEANWHILE: Final = "contents in {} were deleted meanwhile: make the bundle again
 class BesideBundles:
     """The contents beside the bundles of a place, for those who restore one."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: BlobPlace) -> None:
         self._place = place
 
     def opened(self, path: str) -> AbstractContextManager[IO[bytes]]:
         return self._place.opened(f"{BLOBS}/{path}")
 
 
-async def key_of(place: Place, passphrase: str) -> sealing.Sealing:
+async def key_of(place: BlobPlace, passphrase: str) -> sealing.Sealing:
     """The key of a place, which the passphrase opens; made on first use. All its bundles have the same one: otherwise
     a bundle could not open contents that an earlier one has sent.
     """
@@ -72,7 +72,7 @@ async def key_of(place: Place, passphrase: str) -> sealing.Sealing:
     return sealing.Sealing(str(pyrage.x25519.Identity.from_str(identity).to_public()), entry)
 
 
-def _read_key(place: Place) -> bytes | None:
+def _read_key(place: BlobPlace) -> bytes | None:
     try:
         with place.opened(KEY) as file:
             return file.read(MOST_KEY)
@@ -84,7 +84,7 @@ def _read_key(place: Place) -> bytes | None:
 class Apart:
     """Sends contents of files beside the bundle, unless an earlier bundle has them. Called for each file."""
 
-    place: Place
+    place: BlobPlace
     seal: sealing.Sealing
     secret: str
     folder: Path
@@ -149,11 +149,11 @@ class Apart:
         return {"blobs": len(self.used), "blob_bytes": total} | sent
 
 
-def _sizes(place: Place) -> dict[str, int]:
+def _sizes(place: BlobPlace) -> dict[str, int]:
     return {each.path.removeprefix(f"{BLOBS}/"): each.size for each in place.found(deep=True)}
 
 
-def mark(place: Place, name: str) -> None:
+def mark(place: BlobPlace, name: str) -> None:
     """The bundle is rotated: no list shows it, and none that is made relies on it."""
     place.put_new(name + MARK, b"")
 
@@ -167,7 +167,7 @@ class Swept:
     blocked: tuple[str, ...] = ()
 
 
-def sweep(place: Place) -> Swept:
+def sweep(place: BlobPlace) -> Swept:
     """Deletes marked bundles, and contents that no other bundle needs. The next call continues an interrupted one."""
     now, blocked, contents = time.time(), list[str](), 0
     over = [name for name, _, since in _bundles(place) if since is not None and now - since > GRACE]
@@ -199,11 +199,11 @@ def is_complete(path: Path) -> bool:
     return True
 
 
-def has_contents(place: Place) -> bool:
+def has_contents(place: BlobPlace) -> bool:
     return any(each.path != KEY for each in place.found(deep=True))
 
 
-def _bundles(place: Place) -> list[tuple[str, int, float | None]]:
+def _bundles(place: BlobPlace) -> list[tuple[str, int, float | None]]:
     """Names, sizes, and the time of the mark."""
     files: dict[str, Stored] = {each.path: each for each in place.found(deep=False)}
     marks = {name: files.get(name + MARK) for name in files if name.endswith(SUFFIX)}
@@ -211,7 +211,7 @@ def _bundles(place: Place) -> list[tuple[str, int, float | None]]:
 
 
 def _of_bundles(
-    place: Place, *, blocked: list[str], without_marked: bool = False, but: Iterable[str] = ()
+    place: BlobPlace, *, blocked: list[str], without_marked: bool = False, but: Iterable[str] = ()
 ) -> Iterator[list[Blob]]:
     """The contents that each bundle lists. `blocked` gets the names of those that cannot be read."""
     left_out = set(but)
@@ -224,7 +224,7 @@ def _of_bundles(
             blocked.append(name)
 
 
-def _listed(place: Place, name: str, size: int) -> list[Blob]:
+def _listed(place: BlobPlace, name: str, size: int) -> list[Blob]:
     """Reads as much of the beginning as the list takes."""
     span = HEAD
     while True:

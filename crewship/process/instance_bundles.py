@@ -24,7 +24,7 @@ import asyncpg
 import orjson
 
 from crewship.process import keys
-from crewship.process.blob_stores import Place
+from crewship.process.blob_stores import BlobPlace
 from crewship.process.bundles import EVERYTHING, OPERATOR, Seal
 from crewship.process.database import Access, StartError, database, place_of, wait_for_database
 from crewship.process.dumps import Restoring, dumped, restoring
@@ -103,7 +103,7 @@ class RestoredInstance:
 
 
 async def create(
-    settings: Settings, access: Access, seal: Seal, folder: Path | None, beside: Place | None = None
+    settings: Settings, access: Access, seal: Seal, folder: Path | None, beside: BlobPlace | None = None
 ) -> MadeBundle:
     """A bundle of everything, of one snapshot, while the service works on. `beside`: where contents of files go that
     are not in the bundle. Raises StartError, KeysError.
@@ -145,7 +145,7 @@ async def create(
     return MadeBundle(path, size, orjson.loads(written))
 
 
-async def _sealing(seal: Seal, beside: Place | None) -> sealing.Sealing:
+async def _sealing(seal: Seal, beside: BlobPlace | None) -> sealing.Sealing:
     if seal.recipient:
         return sealing.Sealing(seal.recipient)
     if beside is None:
@@ -155,7 +155,7 @@ async def _sealing(seal: Seal, beside: Place | None) -> sealing.Sealing:
     return await key_of(beside, seal.passphrase or "")
 
 
-def _apart(settings: Settings, sealed: sealing.Sealing, folder: Path, beside: Place | None) -> "Apart | None":
+def _apart(settings: Settings, sealed: sealing.Sealing, folder: Path, beside: BlobPlace | None) -> "Apart | None":
     if beside is None:
         return None
     from crewship.process.incremental import Apart

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from crewship.runner.server import Busy, Ended, RunnerServer, Unanswered
+from crewship.runner.server import Busy, RunnerEnded, RunnerServer, Unanswered
 from runtime.runners.executing import LiveOutput, RunnerCall, execute
 from runtime.sandbox import Sandbox
 
@@ -88,7 +88,7 @@ class RunnerProcess:
         self.draining = asyncio.Event()
 
     async def run(self) -> None:
-        """Until it is drained, or cannot go on: raises Ended."""
+        """Until it is drained, or cannot go on: raises RunnerEnded."""
         told = await self._connected()
         self._workspace = str(told["workspace_id"])
         say(f"connected to {self._server.server} as {told['name']}")
@@ -103,7 +103,7 @@ class RunnerProcess:
                 each.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
             await self._end_all()
-            with contextlib.suppress(Ended, Unanswered):
+            with contextlib.suppress(RunnerEnded, Unanswered):
                 await self._server.disconnect()
 
     async def _connected(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class RunnerProcess:
                 return await self._server.connect()
             except Busy as busy:
                 if time.monotonic() > until:
-                    raise Ended(str(busy)) from None
+                    raise RunnerEnded(str(busy)) from None
                 if not told:
                     say(f"{busy}; waiting until its lease ends")
                 told = True

@@ -15,7 +15,7 @@ PATIENCE: Final = 15.0
 POLL: Final = 20
 
 
-class Ended(Exception):
+class RunnerEnded(Exception):
     """The runner cannot go on; the text gives the reason."""
 
 
@@ -58,15 +58,15 @@ class RunnerServer:
         return answer
 
     async def disconnect(self) -> None:
-        await self._ask("disconnect", self._whose(), PATIENCE, Ended)
+        await self._ask("disconnect", self._whose(), PATIENCE, RunnerEnded)
 
     async def poll(self, room: int) -> Sequence[Mapping[str, Any]]:
         asked = {**self._whose(), "room": room, "wait": POLL}
-        answer = await self._ask("calls/poll", asked, POLL + PATIENCE, Ended)
+        answer = await self._ask("calls/poll", asked, POLL + PATIENCE, RunnerEnded)
         return list(answer["calls"])
 
     async def report(self, calls: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        answer = await self._ask("calls/report", {**self._whose(), "calls": list(calls)}, PATIENCE, Ended)
+        answer = await self._ask("calls/report", {**self._whose(), "calls": list(calls)}, PATIENCE, RunnerEnded)
         return list(answer["calls"])
 
     def _whose(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class RunnerServer:
             raise conflict(reason)
         if answer.status_code == 429 or answer.status_code >= 500:
             raise Unanswered(f"{self.server} answers {answer.status_code}", _seconds(answer.headers.get("retry-after")))
-        raise Ended(reason or f"{self.server} answers {answer.status_code}")
+        raise RunnerEnded(reason or f"{self.server} answers {answer.status_code}")
 
 
 def _seconds(text: str | None) -> float:

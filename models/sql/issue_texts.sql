@@ -1,5 +1,5 @@
 -- Search of issues by a part of a text. The texts of an issue, and each comment, have a row of grams: of one, two and
--- three bytes. The grams of a text that is searched are among those of every text that contains it.
+-- three bytes. Each text that contains a searched text has all grams of it.
 
 -- Returns the sum that makes grams of one workspace differ from those of another in most cases, so that a search reads
 -- few rows of others.
@@ -43,7 +43,7 @@ BEGIN
 END
 $$;
 
--- Returns the ids of missions of a workspace of which a text may contain `sought`: of all that do, and of few others.
+-- Returns the ids of missions of a workspace with a text that may contain `sought`: all that do, and few others.
 -- NULL if there are more than `most`, or if nothing is sought.
 CREATE OR REPLACE FUNCTION issue_candidates(of_workspace text, sought text, most integer) RETURNS text[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan = off AS $$
@@ -70,7 +70,7 @@ BEGIN
 END
 $$;
 
--- Writes the grams of a mission or of a comment. The owner does: nobody else may change them.
+-- Writes the grams of a mission or of a comment. Only the owner may change them.
 CREATE OR REPLACE FUNCTION issue_text_written() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN

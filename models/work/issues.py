@@ -93,8 +93,8 @@ class IssueActivity(TenantTable, table=True):
 
 
 class IssueText(Row, table=True):
-    """What the search of issues finds a mission by: the grams of its own texts, without `comment_id`, and of each of
-    its comments. Triggers write it: models/sql/issue_texts.sql.
+    """The grams by which the search of issues finds a mission: of its own texts, without `comment_id`, and of each
+    of its comments. Triggers write it: models/sql/issue_texts.sql.
 
     `place` is the workspace. There is no row-level security, because it would keep the grams out of an index. A row
     only names a candidate, which is then read, and compared, under row-level security.

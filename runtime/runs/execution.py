@@ -197,7 +197,7 @@ class Execution:
             return
         try:
             trace_context.current.set(await work.traceparent(self.claim.workspace_id, self.claim.run_id))
-        except Exception as error:  # the run goes on without
+        except Exception as error:  # the run continues untraced
             log.warning("the trace of a run is not known", run_id=self.claim.run_id, error=type(error).__name__)
 
     async def _park(self, waiting: Waiting) -> None:

@@ -36,6 +36,8 @@ DOING = {
     "Propose",
     "Reject",
     "Build",
+    "Hand",
+    "Take",
     "Rebuild",
     "Restart",
     "Activate",

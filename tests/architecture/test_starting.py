@@ -35,6 +35,11 @@ OUR_OWN = {
         "runtime/oversight/backups.py",
         "asyncio.create_subprocess_exec",
     ): "`crewship backup`, on schedule",
+    (
+        "crewship/process/postgres_programs.py",
+        "asyncio.create_subprocess_exec",
+    ): "programs of the embedded PostgreSQL, which copy and archive its data",
+    ("crewship/process/postgres_upgrade.py", "subprocess.run"): "pg_upgrade of the embedded PostgreSQL",
     ("runtime/sandbox/programs.py", "subprocess.run"): "asks bubblewrap, of root, which version it is",
     ("crewship/process/serve.py", "uvicorn.supervisors.Multiprocess"): "processes of the service itself",
 }

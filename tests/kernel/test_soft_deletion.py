@@ -56,6 +56,8 @@ EFFECTS: dict[tuple[str, str, str], tuple[str, str]] = {
     ("crews", "recurring_issues", "crew_id"): (KEPT, ASKED),
     ("crews", "skill_proposals", "crew_id"): (KEPT, HIDDEN),
     ("crews", "triage_rules", "crew_id"): (KEPT, ASKED),
+    ("crews", "runners", "crew_id"): (GONE, "a runner ends with its crew (docs/runners.md)"),
+    ("agents", "runners", "agent_id"): (GONE, "a runner ends with its agent (docs/runners.md)"),
     ("crew_integrations", "agent_mcp_bindings", "crew_server_id"): (GONE, "bindings are removed (contract)"),
     ("crew_integrations", "tool_bindings", "crew_integration_id"): (KEPT, HIDDEN),
 }

@@ -198,10 +198,8 @@ async def test_a_start_with_nothing_to_do_reads_the_digests_with_the_revision(
     monkeypatch.setattr(asyncpg, "connect", listened)
     await migrations.upgrade(database.owner_url, application_role=APPLICATION)
     assert [query for query in said if re.match(r"\s*(INSERT|UPDATE|DELETE|CREATE|COMMENT)", query)] == []
-    assert [query for query in said if re.match(r"SELECT .*alembic_version", query)] == [
-        "SELECT to_regclass('alembic_version') IS NULL",
-        sql.STATE,
-    ]
+    read = dict.fromkeys(query for query in said if re.match(r"SELECT .*alembic_version", query))
+    assert [*read] == ["SELECT to_regclass('alembic_version') IS NULL", sql.STATE]
 
 
 async def test_the_application_cannot_say_that_files_were_executed(database: Database) -> None:

@@ -468,16 +468,8 @@ class Population:
             "status": "'active'",
         }
         await self.fill("crew_connections", first, last - 1, id=f"'clinks' || {NUMBER}", **ends, **TIMES)
-        await self.fill(
-            "cli_tokens",
-            first,
-            last,
-            id=f"'ctoken' || {NUMBER}",
-            user_id=mine,
-            name=name,
-            token_hash=f"'hash' || {NUMBER}",
-            scopes="'[]'",
-        )
+        signs = {"user_id": mine, "name": name, "token_hash": f"'hash' || {NUMBER}", "scopes": "'[]'"}
+        await self.fill("cli_tokens", first, last, id=f"'ctoken' || {NUMBER}", **signs)
         await self.fill("sessions", first, last, id=f"'s_' || {NUMBER}", user_id=mine, expires_at=then)
         last = min(last, OWN)
         await self.fill(

@@ -484,8 +484,7 @@ class Reader:
 
 async def _buffers_of_the_pool() -> int:
     """Those that the application's connections have read so far; each tells its own, which is why it is asked."""
-    connections = list(database.pool.free)
-    for conn in connections:
+    for conn in (connections := list(database.pool.free)):
         await conn.fetchval("SELECT pg_stat_force_next_flush()")
         await conn.fetchval("SELECT 1")
     pids = [conn.get_server_pid() for conn in connections]

@@ -41,7 +41,7 @@ class Blob:
         return f"{self.path} {self.sha256} {self.size}\n".encode()
 
 
-class Beside(Protocol):
+class BundleContents(Protocol):
     """The place beside a bundle."""
 
     def opened(self, path: str) -> AbstractContextManager[IO[bytes]]:
@@ -56,7 +56,7 @@ def listed(entry: IO[bytes]) -> Iterator[Blob]:
         yield Blob(found[1].decode(), found[2].decode(), int(found[3]))
 
 
-def fault(blob: Blob, beside: Beside | None) -> str:
+def fault(blob: Blob, beside: BundleContents | None) -> str:
     """The text of what is wrong with it; empty if every byte is as it was sent. Opens no seal."""
     digest, left = hashlib.sha256(), blob.size + 1
     try:
@@ -83,7 +83,7 @@ class _AtMost:
         return part
 
 
-def content_fault(path: str, size: int, sha256: str, identity: str, beside: Beside | None) -> str:
+def content_fault(path: str, size: int, sha256: str, identity: str, beside: BundleContents | None) -> str:
     """The text of what is wrong with a content below its seal."""
     digest = hashlib.sha256()
     try:
@@ -96,7 +96,7 @@ def content_fault(path: str, size: int, sha256: str, identity: str, beside: Besi
 
 
 @contextmanager
-def content(path: str, size: int, identity: str, beside: Beside | None) -> Iterator[IO[bytes]]:
+def content(path: str, size: int, identity: str, beside: BundleContents | None) -> Iterator[IO[bytes]]:
     """The content that a sealed one has. Raises BundleError."""
     import zstandard
 

@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 import orjson
 
 from resolvers.instance.bundles import writing
-from resolvers.instance.bundles.beside import NOT_ITS_LIST, Beside, Blob, listed
+from resolvers.instance.bundles.beside import NOT_ITS_LIST, Blob, BundleContents, listed
 from resolvers.instance.bundles.beside import fault as beside_fault
 from resolvers.instance.bundles.faults import BundleError, BundleFault
 from resolvers.instance.bundles.sealing import MOST_KEY, Unsealed
@@ -36,7 +36,7 @@ class Bundle:
     def __init__(self, path: Path) -> None:
         """Raises OSError, and BundleError for one without a readable manifest."""
         self.path = path
-        self.beside: Beside | None = None  # where the contents are that lie beside it
+        self.beside: BundleContents | None = None  # where the contents are that lie beside it
         # without O_NONBLOCK, opening a pipe waits for a writer
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         self._file: IO[bytes] = os.fdopen(opened, "rb")

@@ -27,7 +27,7 @@ from resolvers.oversight.backups.outputs import (
     BackupVerification,
     shown,
 )
-from resolvers.oversight.backups.places import MISSING, Found, allowed, bundles_of, deletable, is_whole, opened
+from resolvers.oversight.backups.places import MISSING, FoundBundle, allowed, bundles_of, deletable, is_whole, opened
 
 T = TypeVar("T")
 NEITHER: Final = "keep_last or keep_days must be above 0"
@@ -63,7 +63,7 @@ def _entries(workspace_id: str) -> list[BackupEntry]:
     return sorted(found, key=lambda entry: (entry.created_at, entry.path), reverse=True)
 
 
-def _entry(found: Found) -> BackupEntry:
+def _entry(found: FoundBundle) -> BackupEntry:
     file: dict[str, Any] = {"path": str(found.path), "file_name": found.path.name, "size_bytes": found.size}
     file |= {"created_at": found.at, "error": found.error or None}
     if found.manifest is None:

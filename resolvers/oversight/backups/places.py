@@ -76,7 +76,7 @@ def workspace_of(manifest: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundBundle:
     """A file that is named as a bundle. `error` says what is wrong with it; `manifest` is None if it cannot be read.
     `at`: when it was made.
     """
@@ -88,7 +88,7 @@ class Found:
     error: str
 
 
-def bundles_of(workspace_id: str) -> Iterator[Found]:
+def bundles_of(workspace_id: str) -> Iterator[FoundBundle]:
     """The bundles of a workspace, in no order. A damaged one names no workspace: it is of the one in whose folder it
     is.
     """
@@ -112,7 +112,7 @@ def bundles_of(workspace_id: str) -> Iterator[Found]:
                 yield found
 
 
-def read(path: Path, *, of: str | None = None, changed: float | None = None) -> Found:
+def read(path: Path, *, of: str | None = None, changed: float | None = None) -> FoundBundle:
     """Reads the manifest and the end of a bundle. `of` and `changed`: name and time of the file, if it is a copy.
     Raises FileNotFoundError for a bundle that was deleted meanwhile.
     """
@@ -125,7 +125,7 @@ def read(path: Path, *, of: str | None = None, changed: float | None = None) -> 
             if not 1970 <= at.year < 9999:
                 raise ValueError("no time of a bundle")
             error = "" if bundle.has_end() else NOT_WHOLE
-            return Found(path, size, at if at.tzinfo else at.replace(tzinfo=UTC), bundle.manifest, error)
+            return FoundBundle(path, size, at if at.tzinfo else at.replace(tzinfo=UTC), bundle.manifest, error)
     except FileNotFoundError:
         raise
     except OSError as fault:
@@ -135,7 +135,7 @@ def read(path: Path, *, of: str | None = None, changed: float | None = None) -> 
     except ValueError:
         error = NO_MANIFEST
     at = named(of or path.name, changed_here if changed is None else changed).at
-    return Found(path, size, at, None, error)
+    return FoundBundle(path, size, at, None, error)
 
 
 def is_whole(path: Path) -> bool:

@@ -3,15 +3,20 @@
 from datetime import timedelta
 
 from models.staff.runners import Runner, RunnerCall, RunnerCallState
-from resolvers.instance.crypto import digest
-from resolvers.staff.runners.tokens import token_of
+from resolvers.instance.crypto import Signer, digest
+from resolvers.staff.runners.tokens import PREFIX
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.reader.words import listed
 from tests.sealing import sealed_before
-from tests.world import World, now
+from tests.world import SIGNED_WITH, World, now
 
 INSTANCE = "a1" * 32
+
+
+def token_of(id: str) -> str:
+    """What a started instance would give; rows are made without one, too."""
+    return f"{PREFIX}{id}_{Signer(SIGNED_WITH).runner_token(id)}"
 
 
 def runner_id(plot: Plot) -> str:
