@@ -58,6 +58,10 @@ async def test_from_a_sum_to_its_calls_and_a_budget(place: World, run: Run, page
     await page.see("1 call has no known price", ".unpriced")
     await page.until(BARS)
     await pictures(page, "costs")
+    led = await page.value("[...document.querySelectorAll('main dl dd a')].map(one => new URL(one.href).search)")
+    month = f"?since={now():%Y-%m}-01&until="
+    assert len(led) == 5
+    assert led[1].startswith(month)
     await page.click(".tables a")
     await page.until(
         "location.pathname.endsWith('/costs/calls') && document.querySelectorAll('.view li').length === 13"
