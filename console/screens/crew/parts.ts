@@ -7,6 +7,7 @@ type Part = Component<{ crew: CrewHeadFragment; again: () => void }>;
 /** The code of each part of the page beside its agents, loaded when the part is shown. */
 export const PARTS: Record<string, () => Promise<{ default: Part }>> = {
   files: () => import("./CrewFilesPart.svelte"),
+  people: () => import("./People.svelte"),
   settings: () => import("./Settings.svelte"),
   container: () => import("./Container.svelte"),
   terminal: () => import("./TerminalPart.svelte"),
