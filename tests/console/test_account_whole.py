@@ -12,7 +12,7 @@ from models.people.preferences import Preference
 from models.people.sign_in_providers import LinkedIdentity
 from models.people.workspaces import Membership, Role
 from resolvers.instance.running import instance
-from tests.console.deck import give, pictures, press
+from tests.console.deck import PHONE, give, pictures, press, tab_to
 from tests.people.auth.browsers import ACCESS, PASSWORD, Browser, new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -135,6 +135,32 @@ async def test_preferences_are_kept_and_heeded(page: Page, place: World, axe: st
     await page.until("/chat\\/./.test(location.pathname)")
     await page.open(f"{place.url}/account")
     await page.see("starts a new line", "main")
+
+
+async def test_the_own_name_is_changed_and_a_workspace_is_made(page: Page, place: World, axe: str) -> None:
+    mary = await new_user(place, full_name="Mary", email="mary@example.com")
+    await place.add(Membership(workspace_id=place.workspace.id, user_id=mary.id, role=Role.OWNER, accepted_at=now()))
+    await page.look(*PHONE)
+    await enters(page, place, "/account", mary.email)
+    await tab_to(page, "Mary")
+    await page.press("Enter")
+    await page.until("document.activeElement.matches('.editable input')")
+    await page.value("document.activeElement.select()")
+    await page.command("Input.insertText", text="Mary Shelley")
+    await page.press("Enter")
+    await page.until("!document.querySelector('.editable input')")
+    name = "SELECT full_name FROM users WHERE id = $1"
+    assert await place.database.fetchval(name, mary.id) == "Mary Shelley"
+    await page.press("z")
+    await page.until("document.querySelector('.editable .value')?.innerText === 'Mary'")
+    await tab_to(page, "Create workspace")
+    await page.press("Enter")
+    await page.fill("dialog [name=name]", "Frankenstein's desk")
+    await judge(page, axe, "new workspace")
+    await page.press("Enter")
+    await page.until("location.pathname === '/console/frankenstein-s-desk' && document.querySelector('main h1')")
+    await page.look()
+    assert page.complaints == []
 
 
 async def test_the_password_is_changed(page: Page, place: World, axe: str) -> None:
