@@ -3,6 +3,7 @@ import { SCREENS } from "../screens";
 import type { Here } from "./here.svelte";
 import type { Listed } from "./listed";
 import { router } from "./router.svelte";
+import { texts } from "./texts";
 
 /** What a person may do: here, or at the screen that has its form. */
 export interface Deed {
@@ -14,6 +15,9 @@ export interface Deed {
   here: boolean;
   run: () => void;
 }
+
+/** Acts that no screen has: their form is made of the input of the operation. */
+export type Operate = (operation: string) => void;
 
 const PATIENCE = 5_000; // milliseconds until a screen shows its acts
 
@@ -49,10 +53,12 @@ function screenOf(documents: readonly string[]): Listed | undefined {
 }
 
 /** Everything that the viewer may do, from the operations that the service names. What the screen has comes first. */
-export function deedsOf(at: Here): Deed[] {
+export function deedsOf(at: Here, operate: Operate): Deed[] {
   const here = new Set(shown().map(({ dataset }) => dataset.opens ?? dataset.act));
   const all = Object.entries(ACTS).flatMap(([operation, [text, ...documents]]): Deed[] => {
-    const screen = at.may(operation) ? screenOf(documents) : undefined;
+    if (!at.may(operation)) return [];
+    if (!documents.length) return [{ operation, text, at: texts.palette.form, here: false, run: () => operate(operation) }];
+    const screen = screenOf(documents);
     if (!screen) return [];
     const away = () => (router.go(router.to(screen.path)), beginSoon(operation));
     return [{ operation, text, at: screen.title, here: here.has(operation), run: here.has(operation) ? () => begin(shown(operation)) : away }];

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { codegen } from "@graphql-codegen/core";
 import * as operations from "@graphql-codegen/typescript-operations";
 import { Kind, parse, print, stripIgnoredCharacters, visit } from "graphql";
+import { formsOf } from "./forms.mjs";
 
 const HERE = fileURLToPath(new URL("..", import.meta.url));
 const SCHEMA = process.env.CONSOLE_SCHEMA ?? join(HERE, "../schema/schema.graphql");
@@ -128,7 +129,19 @@ export async function writeDocuments() {
         `export const ${name} = document<${typed}, ${typed}Variables>("${id.slice(0, NAME)}");\n`,
     );
   }
-  writeFileSync(join(GENERATED, "acts.ts"), `export const ACTS: Readonly<Record<string, readonly [text: string, ...documents: string[]]>> = ${JSON.stringify(acts(definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION), ids, schema))};\n`);
+  const sent = definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION);
+  const called = new Set(sent.flatMap(({ selectionSet }) => selectionSet.selections.map(({ name }) => name.value)));
+  const { documents: others, forms } = formsOf(schema, called);
+  const known = deeds(schema);
+  for (const [operation, written] of others) {
+    const text = stripIgnoredCharacters(written);
+    const id = createHash("sha256").update(text).digest("hex");
+    manifest[id] = text;
+    forms[operation].id = id.slice(0, NAME);
+  }
+  const does = { ...acts(sent, ids, schema), ...Object.fromEntries([...others.keys()].map((operation) => [operation, [known.get(operation)]])) };
+  writeFileSync(join(GENERATED, "acts.ts"), `export const ACTS: Readonly<Record<string, readonly [text: string, ...documents: string[]]>> = ${JSON.stringify(does)};\n`);
+  writeFileSync(join(GENERATED, "forms.ts"), `import type { Form } from "../lib/operate";\n\nexport const FORMS: Readonly<Record<string, Form>> = ${JSON.stringify(forms)};\n`);
   return Object.fromEntries(Object.entries(manifest).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 

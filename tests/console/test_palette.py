@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.people.workspaces import Membership, Role
-from tests.console.deck import enter, page, pictures, place
+from tests.console.deck import PHONE, enter, page, pictures, place
 from tests.people.auth.browsers import new_user
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
@@ -77,3 +77,26 @@ async def test_a_viewer_is_offered_less(place: World, page: Page, tmp_path: Path
     await close(page)
     await offered(page, "scout")
     await page.see("Scout", "#palette-hits")
+
+
+async def test_an_act_without_a_screen_has_a_form_of_its_input(place: World, page: Page, axe: str) -> None:
+    """By keys alone, on a phone: the present agent is chosen already, a fault stands at its field."""
+    agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
+    await page.look(*PHONE)
+    await enter(page, place, f"agents/{agent}")
+    await page.see("Scout", "h1")
+    assert "Propose a persona for an agent" in await offered(page, "propose persona")
+    await page.press("Enter")
+    await page.until(f"document.querySelector('dialog [name=agentId]')?.value === '{agent}'")
+    await pictures(page, "palette-form")
+    await page.look(*PHONE)
+    await judge(page, axe, "form of an act")
+    assert await page.value("document.querySelector('dialog[open]').scrollWidth <= innerWidth")
+    await page.fill("dialog [name=content]", "You are brief.")
+    await page.press("Enter", control=True)
+    await page.see("Done", "dialog [role=status]")
+    await page.press("Escape")
+    await page.until("!document.querySelector('dialog[open]')")
+    recorded = "SELECT count(*) FROM audit_logs WHERE entity_id = $1 AND action LIKE '%persona%'"
+    assert await place.database.fetchval(recorded, agent) == 1
+    assert page.complaints == []
