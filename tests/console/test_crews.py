@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.console.deck import enter, page, pictures, place
+from tests.console.deck import EMAIL, PHONE, enter, give, page, pictures, place, press, tab_to
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.world import World
@@ -130,4 +130,32 @@ async def test_a_crew_is_deleted_after_a_question(place: World, page: Page) -> N
     await page.until("location.pathname.endsWith('/crews')")
     await page.see("Gone soon is deleted", ".notices")
     await page.until("![...document.querySelectorAll('.view h2')].some(one => one.innerText === 'Gone soon')")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_people_and_links_of_a_crew_by_keys_on_a_phone(place: World, page: Page, axe: str) -> None:
+    crew = await place.database.fetchval("SELECT id FROM crews ORDER BY created_at LIMIT 1")
+    other = await place.rest(place.owner, "POST", "/api/v1/crews", {"name": "Rigging", "slug": "rigging"})
+    ada = await place.database.fetchval("SELECT id FROM users WHERE email = $1", EMAIL)
+    await page.look(*PHONE)
+    await enter(page, place, f"crews/{crew}/people")
+    await give(page, "main [name=userId]", ada)
+    await tab_to(page, "Add")
+    await page.press("Enter")
+    await page.see("Ada Lovelace", "main ul[aria-label=People]")
+    await give(page, "main [name=toCrewId]", other.json()["id"])
+    await press(page, "Add", "main section:nth-of-type(2)")
+    await page.see("Rigging", "main ul[aria-label='Linked crews']")
+    await page.see("both ask each other", "main")
+    await pictures(page, "crew-people")
+    await judge(page, axe, "people of a crew")
+    await page.look(*PHONE)
+    assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+    await press(page, "Remove", "main ul[aria-label=People]")
+    await page.see("Nobody has a role of their own here", "main")
+    await page.press("z")
+    await page.see("Ada Lovelace", "main ul[aria-label=People]")
+    assert await place.database.fetchval("SELECT count(*) FROM crew_members WHERE user_id = $1", ada) == 1
+    assert await place.database.fetchval("SELECT count(*) FROM crew_connections") == 1
     assert page.complaints == []

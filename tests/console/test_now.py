@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.console.deck import EMAIL, PHONE, enter, page, pictures, place
+from tests.console.deck import EMAIL, PHONE, enter, give, page, pictures, place, press
 from tests.console.needs import HOSTILE, Needs, given
 from tests.people.auth.browsers import PASSWORD
 from tests.process.browser import CHROMIUM, Page
@@ -16,6 +16,10 @@ from tests.world import World
 
 __all__ = ["axe", "given", "page", "place"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+
+
+LIST = """query($ws: ID) { attention(workspaceId: $ws, first: 100) {
+    nodes { title handover { note by { fullName } } } } }"""
 
 
 def row(title: str) -> str:
@@ -54,6 +58,10 @@ async def test_everything_that_needs_me_is_there(place: World, given: Needs, pag
         await page.see(title, ".waits")
     await page.see("Write the release notes", ".waits")
     await page.see("Scout", "aside")
+    await page.until(
+        f"[...document.querySelectorAll('aside li:has(a[href$=\"/runs/{given.failed.id}\"])')]"
+        ".some(row => row.innerText.includes('failed') && row.innerText.includes('The provider refuses'))"
+    )
     await page.until("document.title === '(7) Now · Crewship'")
     assert (await page.value("document.querySelector('link[rel=icon]').href")).endswith("/static/badge.svg")
     await pictures(page, "now")
@@ -173,6 +181,43 @@ async def test_a_member_sees_no_act_of_an_admin(place: World, given: Needs, page
         assert set(shown) <= {"Retry", "Dismiss", "Done"}, shown
     finally:
         await place.database.execute(ours, EMAIL, "OWNER")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_any_row_is_handed_over_and_taken_back_by_keys_on_a_phone(
+    place: World, given: Needs, page: Page, axe: str
+) -> None:
+    await page.look(*PHONE)
+    await enter(page, place, "")
+    rows = "document.querySelectorAll('.waits > ul > li')"
+    each = f"[...{rows}].every(row => [...row.querySelectorAll('button')].some(one => one.innerText === 'Hand over'))"
+    await page.until(f"{rows}.length === 7 && {each}")
+    for title in ("run_command", "GitHub"):
+        found = f"[...{row(title)}.querySelectorAll('button')].find(one => one.innerText === 'Hand over')"
+        await page.value(f"{found}.focus()")
+        await page.press("Enter")
+        await page.until("document.activeElement.matches('form select')")
+        await give(page, ".waits form select", place.admin.user_id)
+        await page.fill(".waits form textarea", "You know it")
+        await judge(page, axe, "hand over")
+        await pictures(page, "now-hand-over")
+        await page.look(*PHONE)
+        await page.press("Enter")
+        await gone(page, title)
+    told = await place.graphql(place.admin, LIST)
+    notes = {one["title"]: one["handover"] for one in told["data"]["attention"]["nodes"]}
+    assert notes["GitHub"] == {"note": "You know it", "by": {"fullName": "Ada Lovelace"}}
+    await page.press("z")
+    await page.until(row("GitHub"))
+    await page.see("Handed over", ".waits details")
+    await page.click(".waits summary")
+    await page.see("Admin Example has it", ".waits details")
+    await press(page, "Take back")
+    await page.until(row("run_command"))
+    await page.until("document.title.startsWith('(7) ')")
+    await becomes(place, "approvals", given.approval.id, "status", "pending")
+    await page.look()
     assert page.complaints == []
 
 

@@ -14,7 +14,8 @@ from models.resources.credentials import Credential, CredentialStatus, Credentia
 from models.resources.integrations import CrewIntegration, ToolBinding, Transport
 from models.resources.skills import ScanStatus, SkillCategory, SkillProposal
 from models.staff.crews import Crew
-from tests.console.deck import PHONE, enter, give, page, pictures, place, press
+from tests.console.deck import PHONE, enter, give, page, pictures, place, press, tab_to
+from tests.console.test_missions import PARALLEL, TEMPLATE
 from tests.people.auth.browsers import new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -253,6 +254,10 @@ async def test_webhooks_go_out_and_come_in(place: World, page: Page, axe: str) -
     assert await page.value(MARKUP) == 0
     await press(page, "Send again")
     await page.see("pending", "main li")
+    await press(page, "Send a test")
+    await page.see("webhook.test", "main li")
+    await press(page, "Send a test")
+    await page.see("A test of this endpoint is still pending", ".notices")
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
     await page.open(f"{place.url}/console/{place.workspace.slug}/resources/webhooks/agents/{agent}")
     await page.see("Nothing was received yet", "main")
@@ -359,4 +364,13 @@ async def test_connectors_and_templates_are_looked_at_and_used(place: World, pag
     await press(page, "Create crew", "dialog")
     await page.until("location.pathname.includes('/crews/')")
     await page.see("From a template", "h1")
+    made = await place.graphql(place.owner, TEMPLATE, {"input": PARALLEL})
+    template = made["data"]["createMissionTemplate"]["id"]
+    await page.look(*PHONE)
+    await page.open(f"{place.url}/console/{place.workspace.slug}/resources/templates/{template}")
+    await tab_to(page, "Start a mission")
+    await page.press("Enter")
+    await page.until(f"document.querySelector('dialog [name=workflowTemplate]')?.value === '{template}'")
+    await page.press("Escape")
+    await page.until("!document.querySelector('dialog[open]') && location.search === ''")
     assert page.complaints == []

@@ -2,11 +2,14 @@ import { Answer } from "../../generated/Answer";
 import { AnswerApproval } from "../../generated/AnswerApproval";
 import { ContinuePaused } from "../../generated/ContinuePaused";
 import { DecideTask } from "../../generated/DecideTask";
+import { HandOver } from "../../generated/HandOver";
+import { PauseAgain } from "../../generated/PauseAgain";
 import { RaiseBudget } from "../../generated/RaiseBudget";
 import { RenewCredential } from "../../generated/RenewCredential";
 import { Resume } from "../../generated/Resume";
 import { Review } from "../../generated/Review";
 import { SetItem } from "../../generated/SetItem";
+import { TakeBack } from "../../generated/TakeBack";
 import { CancelStuck } from "../../generated/CancelStuck";
 import { RetryFailed } from "../../generated/RetryFailed";
 import type { NowQuery } from "../../generated/types";
@@ -27,17 +30,32 @@ export interface Act {
   primary?: boolean;
   danger?: boolean;
   /** What has to be written first; `field`: its name in the input. */
-  ask?: { field: string; label: string; kind: "text" | "secret" | "amount" | "agent"; required: boolean; value?: string };
+  ask?: { field: string; label: string; kind: "text" | "secret" | "amount" | "agent" | "person"; required: boolean; value?: string };
   /** Does it; returns what takes it back, where that is possible. */
-  run: (written: string) => Promise<(() => Promise<unknown>) | void>;
+  run: (written: string, note?: string) => Promise<(() => Promise<unknown>) | void>;
 }
 
-export function actsOf(entry: Entry, ws: string): Act[] {
+/** Each entry is decided in its own way, and every one can be left to somebody else. */
+export const actsOf = (entry: Entry, ws: string): Act[] => [...ownOf(entry, ws), handOver(entry, ws)];
+
+function handOver({ id }: Entry, ws: string): Act {
+  return {
+    name: texts.acts.handOver,
+    operation: "handOverAttention",
+    ask: { field: "userId", label: texts.asks.person, kind: "person", required: true },
+    run: async (userId, note) => {
+      await change(HandOver, { ws, input: { entry: id, userId, note: note || undefined } });
+      return () => change(TakeBack, { ws, id });
+    },
+  };
+}
+
+function ownOf(entry: Entry, ws: string): Act[] {
   const subject = entry.subject;
   const item = entry.itemId;
   const dismiss: Act[] = item ? [{ name: texts.acts.dismiss, operation: "updateInboxItem", run: () => settle(ws, item) }] : [];
   if (entry.kind === "mission_pause" && (subject?.__typename === "Mission" || subject?.__typename === "Issue"))
-    return [{ name: texts.acts.goOn, operation: "continueMission", primary: true, run: async () => void (await change(ContinuePaused, { ws, input: { id: subject.id } })) }];
+    return [{ name: texts.acts.goOn, operation: "continueMission", primary: true, run: () => goOn(ws, subject.id) }];
   switch (subject?.__typename) {
     case "Approval":
       return [decide(ws, subject.id, "approved"), decide(ws, subject.id, "denied")];
@@ -106,7 +124,7 @@ function questions(ws: string, { id, escalationType }: Of<"Escalation">): Act[] 
       run: async (resolution) => void (await change(Answer, { ws, input: { escalationId: id, resolution, action: "reject" } })),
     },
     {
-      name: texts.acts.handOver,
+      name: texts.acts.askAgent,
       operation: "resolveEscalation",
       ask: { field: "redirectTo", label: texts.asks.agent, kind: "agent", required: true },
       run: async (redirectTo) => void (await change(Answer, { ws, input: { escalationId: id, resolution: texts.handedOver, action: "redirect", redirectTo } })),
@@ -146,6 +164,11 @@ function reviews(ws: string, issue: Of<"Issue">): Act[] {
     { name: texts.acts.accept, operation: "reviewIssue", primary: true, run: () => decide("approve")("") },
     { name: texts.acts.requestChanges, operation: "reviewIssue", ask: { field: "comment", label: texts.asks.changes, kind: "text", required: true }, run: decide("request_changes") },
   ];
+}
+
+async function goOn(ws: string, id: string): Promise<() => Promise<unknown>> {
+  await change(ContinuePaused, { ws, input: { id } });
+  return () => change(PauseAgain, { ws, input: { id } });
 }
 
 async function settle(ws: string, id: string): Promise<() => Promise<unknown>> {
