@@ -1,0 +1,1 @@
+var e={title:`Templates`,one:`Template`,none:`No templates`,crew:`crew`,mission:`mission`,builtin:`built in`,about:`About`,use:`Use template`,useMission:`Start a mission`,makeCrew:`Create crew`,crewName:`Name of the crew`,lead:`lead`,prompt:`Prompt`,steps:`Steps`,definition:`Definition`,deleteText:`Missions made from it stay.`};export{e as t};
