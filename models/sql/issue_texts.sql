@@ -1,7 +1,7 @@
 -- Search of issues by a part of a text. The texts of an issue, and each comment, have a row of grams: of one, two and
 -- three bytes. Each text that contains a searched text has all grams of it.
 
--- Returns the sum that makes grams of one workspace differ from those of another in most cases, so that a search reads
+-- Returns the sum that makes grams of one workspace differ from the grams of another in most cases, so that a search reads
 -- few rows of others.
 CREATE OR REPLACE FUNCTION issue_grams_of(place text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

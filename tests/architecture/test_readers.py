@@ -75,6 +75,7 @@ SHOWN: dict[str, str] = {
     "projects": "description icon health start_date target_date",
     "recurring_issues": "last_run",
     "push_subscriptions": "label last_error last_success_at",
+    "runners": "seen_at refused_at",
     "saved_views": "filters_json sort_json view_type",
     "security_logs": "action entity_type entity_id data ip_address user_agent actor_type actor_id",
     "service_accounts": "description",

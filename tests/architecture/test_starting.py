@@ -16,7 +16,7 @@ from runtime.containers.place import ContainerPlace, CrewContainer
 from runtime.containers.services import CrewServices
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
-from tests.architecture.source import PACKAGES, ROOT, name_of, nodes, python_files, tree
+from tests.architecture.source import PACKAGES, ROOT, name_of, nodes, python_files
 from tests.every import each_of
 
 LAUNCHER = "runtime/sandbox/spawning.py"
@@ -122,7 +122,7 @@ def sources() -> list[Path]:
 
 
 def test_one_place_starts_processes() -> None:
-    found = {(name_of(path), name) for path in sources() for name in starting(tree(path))}
+    found = {(name_of(path), name) for path in sources() for name in starting(ast.parse(path.read_text()))}
     assert found - set(OUR_OWN) == {(LAUNCHER, "subprocess.Popen")}
     assert set(OUR_OWN) - found == set(), "reasons for what is not there"
 

@@ -63,6 +63,7 @@ from models.staff.chats import (
 )
 from models.staff.crews import Crew, CrewConnection, CrewMember
 from models.staff.memory import MemoryConfig, MemoryTier, MemoryVersion
+from models.staff.runners import Runner, RunnerCall
 from models.staff.runs import Run, RunFrame, RunStep, RunTag
 from models.staff.webhooks import WebhookReceipt
 from models.work.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
@@ -141,6 +142,7 @@ def _rows(name: str) -> list[SQLModel]:
         *_remembered(agent, user),
         *_mission(crew, lead, agent, chat),
         *_budget(agent),
+        *_runners(name, agent),
         WebhookReceipt(agent_id=agent.id, key="k", event="ping", source="ci", scheme="body_only", run_id="r", **here),
         ModelCall(run_id=f"run-{name}", step="1 model", agent_id=agent.id, provider="p", model="m", **here),
         CostDay(day=date(2026, 1, 1), agent_id=agent.id, crew_id=crew.id, model="m", slot=0, **here),
@@ -226,6 +228,19 @@ def _budget(agent: Agent) -> list[SQLModel]:
         BudgetSpend(budget_id=budget.id, span="total", slot=0, micros=1, **here),
         CallReservation(call_id=new_id(), budget_id=budget.id, micros=1, expires_at=now(), **here),
         RunReservation(run_id=run.id, budget_id=budget.id, granted_micros=1, micros=1, **here),
+    ]
+
+
+def _runners(name: str, agent: Agent) -> list[SQLModel]:
+    here: dict[str, Any] = {"workspace_id": agent.workspace_id}
+    run = Run(agent_id=agent.id, prompt="Hoist", **here)
+    of_crew = Runner(name="Quay", crew_id=agent.crew_id, token_hash=f"quay of {name}", **here)
+    sent = {"run_id": run.id, "agent_id": agent.id, "request": Sealed(MARK + b"locked")}
+    return [
+        run,
+        of_crew,
+        Runner(name="Bench", agent_id=agent.id, token_hash=f"bench of {name}", **here),
+        RunnerCall(runner_id=of_crew.id, **sent, **here),
     ]
 
 
