@@ -7,6 +7,7 @@ from tests.reader.words import Arguments, Root, by
 SEARCHED = ("name", "description", "category", "display_name")
 FEATURED_FIRST = Key(lambda row: 0 if row["is_featured"] else 1, False, "whole")
 IN_ORDER: Order = (FEATURED_FIRST, *by("name", "id"))
+PAGE = (50, 200)
 
 
 def _of_choice(store: Store, arguments: Arguments) -> list[Row]:
@@ -18,13 +19,14 @@ def _of_choice(store: Store, arguments: Arguments) -> list[Row]:
 
 
 def listed(store: Store, asker: Asker, arguments: Arguments) -> Listing:
-    return Listing("McpRegistryServer", ordered(_of_choice(store, arguments), IN_ORDER))
+    return Listing("McpRegistryServer", ordered(_of_choice(store, arguments), IN_ORDER), IN_ORDER, PAGE)
 
 
 def searched(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     text = (arguments.get("q") or "").strip()
     rows = [row for row in _of_choice(store, arguments) if any(found(row[name], text) for name in SEARCHED)]
-    return Listing("McpRegistryServer", ordered(rows, found_first(arguments)))
+    order = found_first(arguments)
+    return Listing("McpRegistryServer", ordered(rows, order), order, PAGE)
 
 
 def found_first(arguments: Arguments) -> Order:
