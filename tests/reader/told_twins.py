@@ -1,8 +1,10 @@
 """What people and servers of others are told, and approvals, for the oracle."""
 
+from datetime import UTC, datetime
+
 from tests.reader.inbox_twins import precise
 from tests.reader.oracle import Asker, Listing, Refused, Row, Single, Store, ordered
-from tests.reader.words import NEWEST, Arguments, Root, Value, only, tenants
+from tests.reader.words import NEWEST, Arguments, Root, Value, by, only, tenants
 
 LISTS = ("notifications", "approvals", "webhookEndpoints", "webhookDeliveries")
 
@@ -69,14 +71,31 @@ def approval_gates(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("ApprovalGate", ordered(tenants(store, asker, "ApprovalGate"), NEWEST), NEWEST, (50, 100))
 
 
+def runners(store: Store, asker: Asker, _: Arguments) -> Listing:
+    return Listing("Runner", ordered(managed(store, asker, "Runner"), BY_NAME), BY_NAME)
+
+
+def runner(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return only([row for row in managed(store, asker, "Runner") if row["id"] == arguments["id"]], "Runner")
+
+
+def connected(store: Store, asker: Asker, row: Row) -> bool:
+    return row["connected_until"] is not None and row["connected_until"] > datetime.now(UTC)
+
+
+BY_NAME = by("name", "id")
 HERE: dict[str, Root] = {
+    "runners": runners, "runner": runner,
     "notifications": notifications, "notificationCount": notification_count,
     "notificationChannels": notification_channels, "approvals": approvals, "approval": approval,
     "approvalGates": approval_gates,
     "webhookEndpoints": webhook_endpoints, "webhookEndpoint": webhook_endpoint,
     "webhookDeliveries": webhook_deliveries,
 }  # fmt: skip
-DERIVED: dict[tuple[str, str], Value] = {("Approval", "decided_at_ms"): precise("decided_at")}
+DERIVED: dict[tuple[str, str], Value] = {
+    ("Approval", "decided_at_ms"): precise("decided_at"),
+    ("Runner", "connected"): connected,
+}
 
 
 def in_chat(store: Store, approval: Row, chat: Row) -> bool:

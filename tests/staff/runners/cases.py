@@ -7,7 +7,6 @@ from resolvers.instance.crypto import Signer, digest
 from resolvers.staff.runners.tokens import PREFIX
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
-from tests.reader.words import listed
 from tests.sealing import sealed_before
 from tests.world import SIGNED_WITH, World, now
 
@@ -61,7 +60,6 @@ def _token(world: World) -> str:
     return token_of(runner_id(world.home))
 
 
-READS = {"runners": listed("Runner", "name", "id")}
 PROCESS = {"token": _token, "instance": INSTANCE, "generation": 1}
 ANONYMOUS = frozenset({"runners.connect", "runners.disconnect", "runners.poll", "runners.report", "runners.take_calls"})
 RECIPES = {
