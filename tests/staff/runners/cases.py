@@ -41,6 +41,11 @@ def runner(plot: Plot) -> Runner:
 
 
 @entity
+def agents_runner(plot: Plot) -> Runner:
+    return Runner(name="Bench", agent_id=plot["lead"].id, token_hash=f"bench of {plot.workspace.id}", **plot.here)
+
+
+@entity
 def runner_call(plot: Plot) -> RunnerCall:
     made = RunnerCall(
         runner_id=plot["runner"].id,
