@@ -143,6 +143,8 @@ def attention(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     rows = list[Row]()
     for kind, found in KINDS.items():
         for urgency, time, title, row, subject, crew_id, agent_id in found(store, asker):
+            if arguments.get("handedOver"):
+                continue  # no row of these is left to somebody
             if kinds is not None and kind not in kinds:
                 continue
             links = store.tables["credential_crews"] if kind == "credential" else []

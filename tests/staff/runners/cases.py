@@ -65,10 +65,16 @@ def _token(world: World) -> str:
     return token_of(runner_id(world.home))
 
 
+def _crew(world: World) -> str:
+    return str(world.home["crew"].id)
+
+
 PROCESS = {"token": _token, "instance": INSTANCE, "generation": 1}
 ANONYMOUS = frozenset({"runners.connect", "runners.disconnect", "runners.poll", "runners.report", "runners.take_calls"})
 RECIPES = {
-    "runners.register": Recipe({"name": "Quay", "agent_id": None, "in_use": False}, ids={"crew_id": "crew"}),
+    "runners.register": Recipe(
+        {"name": "Quay", "crew_id": _crew, "agent_id": None, "in_use": False}, ids={"crew_id": "crew"}
+    ),
     "runners.update": Recipe({"name": "Quay", "in_use": False}, ids={"id": "runner", "crew_id": "crew"}),
     "runners.get": Recipe(ids={"id": "runner"}),
     "runners.revoke": Recipe(ids={"id": "runner"}),
