@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 BOOTSTRAP, SIGNUP, GRAPHQL = "/api/v1/bootstrap", "/api/v1/auth/signup", "/graphql"
 ADA = {"full_name": "Ada Lovelace", "email": "Ada.L+x@example.com", "password": "correct horse"}
 FROM_AFAR = {"x-forwarded-for": "203.0.113.7"}
-PLACES = "^.(audit_sealed|cluster|release|works_from|[a-z_]+_follows),"  # facts of migrations, and those that clocks keep
+PLACES = "^.(audit_sealed|cluster|release|works_from|[a-z_]+_follows),"  # facts of migrations and clocks
 TABLES = ("users", "workspaces", "memberships", "cli_tokens", "sessions", "instance_facts")
 
 
