@@ -43,7 +43,7 @@ def place_of(wanted: str) -> Path:
     if "/" in wanted:
         return Path(wanted)
     if not NAME.fullmatch(wanted):
-        raise ClientError(f"{wanted!r} is no name of a profile: it may have letters, digits, dots, - and _")
+        raise ClientError(f"{wanted!r} is not a valid profile name: use letters, digits, dots, - and _")
     return home() / "profiles" / wanted
 
 

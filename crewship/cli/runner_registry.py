@@ -30,7 +30,7 @@ def place_of_runner(name: str) -> Path:
     if "/" in name:
         return Path(name)
     if not profiles.NAME.fullmatch(name):
-        raise ClientError(f"{name!r} is no name of a runner: it may have letters, digits, dots, - and _")
+        raise ClientError(f"{name!r} is not a valid runner name: use letters, digits, dots, - and _")
     return profiles.home() / "runners" / name
 
 

@@ -178,7 +178,7 @@ def parsed(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise StartError(f"{text} is no time: write it like 2026-12-01T14:03:00Z") from None
+        raise StartError(f"{text} is not a time: write it like 2026-12-01T14:03:00Z") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 

@@ -116,7 +116,7 @@ def contents(ship: Ship, slug: str) -> tuple[int, int] | None:
     return told["rows"], told["files"]
 
 
-def test_incremental_bundles_are_whole_whatever_is_killed(ship: Ship) -> None:
+def test_incremental_bundles_are_whole_after_kills_of_create_and_rotate(ship: Ship) -> None:
     """Makers and rotations are killed in turn; each bundle of the list has all contents that it needs."""
     folder, files = ship.directory / "incremental", ship.data_dir / "files" / "large"
     files.mkdir(parents=True)

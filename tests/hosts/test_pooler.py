@@ -1,4 +1,4 @@
-"""Everything that two servers do goes through one PgBouncer in transaction mode, whoever is killed meanwhile."""
+"""Two servers, killed in turn, send their statements through one PgBouncer in transaction mode."""
 
 import asyncio
 from pathlib import Path

@@ -138,7 +138,7 @@ def test_a_rotation_keeps_what_a_bundle_needs(tmp_path: Path) -> None:
     assert [entry["path"] for entry in json.loads(called("list", "--from", str(folder), "--json").stdout)] == [str(new)]
     assert (len(contents(folder)), is_whole(old)) == (3, True)  # a bundle that is made now can rely on them
     begun = Apart(FolderPlace(folder), SEAL, "a secret of the instance", folder)
-    assert len(begun._known) == 2  # not on those of a marked one alone
+    assert len(begun._known) == 2  # contents that only a marked bundle has are sent again
     assert called(*rotate).exit_code == 0
     assert len(contents(folder)) == 3
     grow_old(folder)

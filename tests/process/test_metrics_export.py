@@ -1,4 +1,4 @@
-"""Metrics at a collector of OpenTelemetry: those of /metrics, and nothing without a collector."""
+"""A collector of OpenTelemetry receives the metrics of /metrics; without one, the process sends nothing."""
 
 import asyncio
 import json

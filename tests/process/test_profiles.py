@@ -82,7 +82,7 @@ def test_a_file_is_a_profile_too(kept: Path, tmp_path: Path) -> None:
     ("wanted", "said"),
     [
         ("none", "there is no profile 'none'; there are: home, work. `crewship login --profile NAME` creates one"),
-        (".", "'.' is no name of a profile"), ("a b", "'a b' is no name of a profile"),
+        (".", "'.' is not a valid profile name"), ("a b", "'a b' is not a valid profile name"),
         ("./none", "the profile none cannot be read (No such file or directory)"),
     ],
 )  # fmt: skip

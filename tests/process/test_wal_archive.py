@@ -310,7 +310,7 @@ def test_commands_name_what_is_missing(tmp_path: Path) -> None:
     assert (elsewhere.exit_code, "DATABASE_URL is set" in elsewhere.stderr) == (1, True)
     with pytest.raises(StartError, match="there is no base backup in"):
         wal_restore.choose(tmp_path, None)
-    with pytest.raises(StartError, match="is no time: write it like"):
+    with pytest.raises(StartError, match="is not a time: write it like"):
         wal_restore.parsed("yesterday")
     assert wal_restore.parsed("2026-12-01T14:03:00") == datetime(2026, 12, 1, 14, 3, tzinfo=UTC)
 
