@@ -35,6 +35,9 @@ PART_BY_PART = """
                 COMMIT;
             END LOOP;
         END LOOP;
+        -- An update meanwhile can move a row from a later page to an earlier one. One snapshot has all rows, and those
+        -- that the parts left out are few.
+        EXECUTE $whole${whole}$whole$;
     END $fill$
 """
 OF_PART = "ctid >= $1 AND ctid < $2"
@@ -110,22 +113,25 @@ def validate(table: str, constraint: str) -> None:
 
 def fill(table: str, values: str, where: str) -> None:
     """Sets `values` in the rows that `where` finds, some pages of the table in a transaction: no other process waits
-    for long. Repeated after a failure, it sets them again, unless `where` leaves out those that have them.
+    for long. `where` has to leave out rows that have the values. Can be repeated after a failure.
     """
-    _part_by_part(table, "UPDATE", f"SET {values} WHERE {OF_PART} AND ({where})")
+    whole = f"UPDATE {table} SET {values} WHERE {where}"  # noqa: S608 - the text of a migration
+    _part_by_part(table, "UPDATE", f"SET {values} WHERE {OF_PART} AND ({where})", whole)
 
 
-def copy(into: str, table: str, values: str) -> None:
+def copy(into: str, table: str, values: str, missing: str) -> None:
     """Inserts a row for each row of `table`, some pages of it in a transaction, unless another process has inserted it.
-    Can be repeated after a failure.
+    `missing` finds the rows that have none; a trigger has to insert those of new rows. Can be repeated after a failure.
     """
-    _part_by_part(table, f"INSERT INTO {into} SELECT {values} FROM", f"WHERE {OF_PART} ON CONFLICT DO NOTHING")
+    insert = f"INSERT INTO {into} SELECT {values} FROM"
+    whole = f"{insert} {table} WHERE {missing} ON CONFLICT DO NOTHING"
+    _part_by_part(table, insert, f"WHERE {OF_PART} ON CONFLICT DO NOTHING", whole)
 
 
-def _part_by_part(table: str, head: str, tail: str) -> None:
+def _part_by_part(table: str, head: str, tail: str, whole: str) -> None:
     with op.get_context().autocommit_block():
         op.execute("SET statement_timeout = 0")
-        op.execute(dedent(PART_BY_PART.format(table=table, head=head, tail=tail, pages=PAGES)).strip())
+        op.execute(dedent(PART_BY_PART.format(table=table, head=head, tail=tail, whole=whole, pages=PAGES)).strip())
         op.execute(f"SET statement_timeout = '{SETTINGS['statement_timeout']}'")
 
 

@@ -111,7 +111,10 @@ def test_what_holds_nobody_up_is_allowed(statement: str) -> None:
 def carried_out(connection: Connection) -> None:
     context = MigrationContext.configure(connection)
     with Operations.context(context):
+        missing = "NOT EXISTS (SELECT FROM labels_seen s WHERE s.id = labels.id)"
+        revisions.copy("labels_seen", "labels", "id", missing)
         revisions.fill("labels", "color = 'blue'", "color = 'red'")
+        revisions.fill("labels", "label_group = 'sails'", "label_group IS NULL")
         revisions.fill("events", "cause = 'it''s'", "cause IS NULL")
         revisions.validate("labels", "labels_color_check")
         revisions.build_index("labels_color_idx", "labels (color)")
@@ -124,10 +127,17 @@ async def test_rows_constraints_and_indexes_beside_writers(database: Database) -
         VALUES ('w', 'w', 'w', 1, now(), now());
         INSERT INTO labels (workspace_id, id, name, color, version, created_at, updated_at)
         SELECT 'w', 'l' || n, 'l' || n, CASE n % 2 WHEN 0 THEN 'red' ELSE 'green' END, 1, now(), now()
-        FROM generate_series(1, 20000) n;
+        FROM generate_series(1, 24000) n;
+        DELETE FROM labels WHERE length(id) < 5 OR id < 'l4001' AND length(id) = 5;
+        CREATE TABLE labels_seen (id text PRIMARY KEY);
+        CREATE FUNCTION moved() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            UPDATE labels SET name = name || '!' WHERE id = 'l23001' AND name NOT LIKE '%!%'; RETURN NULL;
+        END $$;
+        CREATE TRIGGER moved AFTER INSERT ON labels_seen EXECUTE FUNCTION moved();
         INSERT INTO events (channel, type, payload) SELECT 'user:u', 't', '{}' FROM generate_series(1, 100);
         ALTER TABLE labels ADD CONSTRAINT labels_color_check CHECK (color <> 'red') NOT VALID;
     """)
+    await owner.execute("VACUUM labels")
     pages = await owner.fetchval("SELECT pg_relation_size('labels') / 8192")
     assert pages > 2 * revisions.PAGES, "one transaction would be enough"
     writer, longest, done = await asyncpg.connect(database.owner_url, server_settings=migrations.SETTINGS), 0.0, False
@@ -137,7 +147,8 @@ async def test_rows_constraints_and_indexes_beside_writers(database: Database) -
         loop, times = asyncio.get_running_loop(), 0
         while not done:
             began = loop.time()
-            await writer.execute("UPDATE labels SET version = version + 1 WHERE id = 'l7'")
+            last = 23_999 - times * 2 % 20_000  # a new version goes to the first pages, which have room
+            await writer.execute("UPDATE labels SET name = name || '.' WHERE id = $1", f"l{last}")
             longest, times = max(longest, loop.time() - began), times + 1
         return times
 
@@ -151,6 +162,8 @@ async def test_rows_constraints_and_indexes_beside_writers(database: Database) -
         "blue": 10000,
         "green": 10000,
     }
+    assert await owner.fetchval("SELECT count(*) FROM labels WHERE label_group IS NULL") == 0
+    assert await owner.fetchval("SELECT count(*) FROM labels_seen") == 20000
     assert await owner.fetchval("SELECT count(*) FROM events WHERE cause = 'it''s'") == 100
     assert await owner.fetchval("SELECT convalidated FROM pg_constraint WHERE conname = 'labels_color_check'")
     assert await owner.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'labels_color_idx'::regclass")
