@@ -12,9 +12,9 @@ export interface Form {
 export type Variables = { ws?: string; input?: Record<string, unknown> };
 export const documentOf = ({ id }: Form) => document<Record<string, unknown>, Variables>(id);
 
-const SECRET = /(passphrase|identity|secret|password|credentialValues)$/i;
-const LONG = /(content|prompt|description|reason|rationale|Json|text)$/i;
-const ENDS = /^(delete|remove|purge|prune|restore|rotate|reset|release|cancel)/;
+const SECRET = /(passphrase|identity|secret|password)$/i;
+const LONG = /(content|prompt|description|reason|rationale|text)$/i;
+const ENDS = /^(delete|remove|purge|prune|restore|rotate|reset|release|revoke|cancel)/;
 
 export const isDanger = (operation: string): boolean => ENDS.test(operation);
 
@@ -35,8 +35,8 @@ export function controlOf([name, type]: FormField): Control {
   if (type === "Boolean") return "flag";
   if (type === "Int" || type === "Float") return "number";
   if (type.endsWith("s")) return "lines";
-  if (SECRET.test(name) && type !== "JSON") return "secret";
   if (type === "JSON") return "json";
+  if (SECRET.test(name)) return "secret";
   return LONG.test(name) ? "long" : "line";
 }
 

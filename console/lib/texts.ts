@@ -1337,7 +1337,7 @@ export const texts = {
     },
   },
   operate: {
-    run: "Do it",
+    sure: "This cannot be undone.",
     done: "Done",
     result: "Result",
     choose: "Choose",

@@ -34,9 +34,9 @@ def opened(settings: Settings, name: str) -> Iterator[Bundle]:
             yield bundle
         return
     path = Path(name)
-    if not path.exists() and os.sep not in name:
-        path = next((found for found in _paths(settings.data_dir / "backups") if found.name == name), path)
     try:
+        if not path.exists() and os.sep not in name and (settings.data_dir / "backups").exists():
+            path = next((found for found in _paths(settings.data_dir / "backups") if found.name == name), path)
         bundle = Bundle(path.absolute())
     except OSError as error:
         raise StartError(f"{path} cannot be opened ({error.strerror})") from None
@@ -50,11 +50,12 @@ def opened(settings: Settings, name: str) -> Iterator[Bundle]:
 
 
 def _paths(folder: Path, depth: int = DEEPEST) -> Iterator[Path]:
-    """Raises OSError for a folder that cannot be read."""
+    """Raises OSError if `folder` cannot be read. Folders in it that others own, such as lost+found, are skipped."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir(follow_symlinks=False):
             if depth > 1 and entry.name != BLOBS:  # its folders come and go
-                yield from _paths(Path(entry.path), depth - 1)
+                with contextlib.suppress(PermissionError):
+                    yield from _paths(Path(entry.path), depth - 1)
         elif entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
             if os.path.lexists(entry.path + MARK):
                 continue

@@ -109,7 +109,8 @@ async def create(
         told = _sent(described(whole.path, whole.size, whole.manifest), to)
         kept = {"created_at": told["createdAt"], "size_bytes": whole.size}
         if not buckets.is_bucket(to):
-            kept["damaged"] = sum(entry["error"] is not None for entry in listed(settings, to, None))
+            with contextlib.suppress(StartError):  # the bundle is made; the count of others is optional
+                kept["damaged"] = sum(entry["error"] is not None for entry in listed(settings, to, None))
         await _note(access, records.MADE, kept | {"seconds": round(time.monotonic() - began, 1)})
         return told
     made = await bundles.create(settings, access, workspace, level, seal, folder)

@@ -99,14 +99,14 @@ def archive(folder: Archive = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def backup(
-    full: Annotated[bool, typer.Option("--full", help="Make no incremental one.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Make a full base backup.")] = False,
     keep: Annotated[
-        int, typer.Option(min=0, help="Then delete base backups before this number of the newest full ones; 0: none.")
+        int, typer.Option(min=0, help="Keep this number of full base backups and delete older ones; 0 keeps all.")
     ] = 0,
 ) -> None:
     """Make a base backup of the running server in its archive, and verify it.
 
-    It is incremental after a full one, until there are seven.
+    Each seventh base backup is full; the others are incremental.
     """
     with refusals():
         from crewship.process import wal_archive, wal_restore
@@ -148,7 +148,7 @@ def restore(
         if dry_run:
             return
         wal_restore.restore(settings.data_dir, chosen, moment, place)
-        print(f"The database is as it was at {moment}." if moment else "The database is as the archive has it.")
+        print(f"The database is as it was at {moment}." if moment else "The database has all that the archive has.")
         for missing in wal_restore.without(settings):
             print(missing)
 

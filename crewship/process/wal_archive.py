@@ -116,7 +116,8 @@ class Line:
 def lines(folder: Path) -> list[Line]:
     """The lines of an archive, in the order in which they began."""
     found = [path for path in folder.glob("[0-9]*-[0-9]*-[0-9]*") if path.is_dir()]
-    return [Line(path) for path in sorted(found, key=lambda path: (path / "began").stat().st_mtime_ns)]
+    # an identifier of a cluster begins with the time at which the cluster was made
+    return [Line(path) for path in sorted(found, key=lambda path: [int(part) for part in path.name.split("-")])]
 
 
 def options(data_dir: Path) -> dict[str, str]:
@@ -139,16 +140,18 @@ def begin(folder: Path, connection: Connection) -> Line:
     identity = asyncio.run(_asked(connection, IDENTITY))
     own = [line for line in lines(folder) if line.identity == identity]
     if own and not asyncio.run(_asked(connection, LOST, ARCHIVE_SLOT)):
-        return own[-1]
+        return _made(own[-1])
     if own:
         log.warning("segments are missing in %s, so a new base backup is made", own[-1].path)
     asyncio.run(_asked(connection, NO_SLOT, ARCHIVE_SLOT))
     asyncio.run(_asked(connection, NEW_SLOT, ARCHIVE_SLOT))
     number = 1 + max((int(line.path.name.rpartition("-")[2]) for line in own), default=0)
-    line = Line(folder / f"{identity}-{number}")
+    return _made(Line(folder / f"{identity}-{number}"))
+
+
+def _made(line: Line) -> Line:
     for directory in (line.path, line.wal, line.path / "base"):
         make_private(directory)
-    (line.path / "began").touch(mode=0o600)
     return line
 
 
@@ -157,7 +160,7 @@ class Archiver:
 
     def __init__(self, folder: Path, connection: Connection) -> None:
         make_private(folder)
-        self._connection, self._line = connection, begin(folder, connection)
+        self._folder, self._connection, self._line = folder, connection, begin(folder, connection)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep_receiving, name="wal-archive", daemon=True)
         self._thread.start()
@@ -171,11 +174,14 @@ class Archiver:
         self._thread.join(STOP_TIMEOUT)
 
     def _keep_receiving(self) -> None:
+        began = True
         while not self._stopping.is_set():
             try:
-                reason = self._receive()
-            except (PostgresError, OSError, RuntimeError) as error:  # also where this process may start no other
-                reason = str(error)
+                if not began:  # segments may be lost by now
+                    self._line = begin(self._folder, self._connection)
+                reason, began = self._receive(), False
+            except (PostgresError, asyncpg.PostgresError, OSError, RuntimeError) as error:
+                reason, began = str(error), False  # also where this process may start no other
             if not self._stopping.is_set():
                 log.error("the archive receives nothing; it is tried again: %s", reason)
                 self._stopping.wait(AGAIN)
@@ -254,10 +260,11 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 async def _backup(line: Line, connection: Connection, *, full: bool) -> Base:
-    folder = line.path / "base"
-    for left in folder.glob(f"*{UNFINISHED}"):
-        shutil.rmtree(left)
-    bases = line.bases()
+    folder, bases = line.path / "base", line.bases()
+    whole = {base.path for base in bases}
+    for left in folder.iterdir():
+        if left.is_dir() and left not in whole:  # a process that failed or was killed left it
+            shutil.rmtree(left)
     parent = bases[-1] if bases and not full and len(line.chain(bases[-1])) < FULL_EVERY else None
     size = await _asked(connection, SIZE)
     if not has_room(str(folder), size if parent is None else SEGMENT):
@@ -273,6 +280,7 @@ async def _backup(line: Line, connection: Connection, *, full: bool) -> Base:
         shutil.rmtree(making, ignore_errors=True)
         base = await _copied(making, folder / name, None, connection)
     await _until_received(connection, base.end)
+    making.rename(base.path)
     base.note()
     return base
 
@@ -283,13 +291,12 @@ async def _copied(making: Path, path: Path, parent: Base | None, connection: Con
     await called("pg_basebackup", *how, *options, connection=connection)
     await called("pg_verifybackup", "--exit-on-error", "--quiet", "--no-parse-wal", making)
     at = await _asked(connection, "SELECT clock_timestamp()")
-    return _placed(making, path, parent, at)
+    return _described(making, path, parent, at)
 
 
-def _placed(making: Path, path: Path, parent: Base | None, at: datetime) -> Base:
+def _described(making: Path, path: Path, parent: Base | None, at: datetime) -> Base:
     [covered] = json.loads((making / "backup_manifest").read_text())["WAL-Ranges"]
-    making.rename(path)
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    size = sum(file.stat().st_size for file in making.rglob("*") if file.is_file())
     name = None if parent is None else parent.path.name
     return Base(path, at, name, covered["Start-LSN"], covered["End-LSN"], size)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from crewship.process import moves, postgres_snapshots
-from crewship.process.database import StartError
+from crewship.process.database import UNUSED_SNAPSHOT, StartError
 from crewship.process.keys import secrets_path, wrapping_keys
 from crewship.process.postgres import EmbeddedPostgres
 from crewship.process.postgres_child import PostgresError, User
@@ -112,6 +112,7 @@ def restore(data_dir: Path, chosen: Chosen, until: datetime | None, archive: Pat
         passwords = (place / "postgres.json", server.data_dir / "postgres.json")
         made = postgres_snapshots.replacing(server, server.present, EmbeddedPostgres(place).cluster)
         moves.move(server.kept, [passwords, *made])
+        (server.data_dir / UNUSED_SNAPSHOT).unlink(missing_ok=True)  # what was copied before is another database
         shutil.rmtree(place)
         postgres_snapshots.drop_replaced(server.data_dir)
 

@@ -92,7 +92,7 @@ class RunnerProcess:
         told = await self._connected()
         self._workspace = str(told["workspace_id"])
         say(f"connected to {self._server.server} as {told['name']}")
-        loops = [asyncio.ensure_future(each) for each in (self._poll(), self._report(), self._drained())]
+        loops = [asyncio.ensure_future(each) for each in (self._poll(), self._report(), self._lapse(), self._drained())]
         try:
             await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
             for each in loops:
@@ -159,10 +159,10 @@ class RunnerProcess:
                     await asyncio.sleep(min(wait, 1.0))
                 else:
                     for report, state in zip(reports, states, strict=True):
-                        self._confirm(report, state, sent)
+                        if report["id"] in self._held:  # it may have lapsed meanwhile
+                            self._confirm(report, state, sent)
                     if any(held.ended for held in self._held.values()):
                         self._changed.set()
-            await self._let_go_of_lapsed()
 
     def _due(self) -> list[dict[str, Any]]:
         now, reports, pieces, results = time.monotonic(), list[dict[str, Any]](), MOST_PIECES, MOST_RESULTS
@@ -198,6 +198,12 @@ class RunnerProcess:
         say(f"{held.call.tool} of {held.call.agent_slug}: {how}")
         del self._held[held.call.id]
         self._room.set()
+
+    async def _lapse(self) -> None:
+        """Ends lapsed calls, also while a report waits for an answer: the server counts them as lost then."""
+        while True:
+            await asyncio.sleep(1.0)
+            await self._let_go_of_lapsed()
 
     async def _let_go_of_lapsed(self) -> None:
         lapsed = [each for each in self._held.values() if time.monotonic() - each.confirmed > LEASE]

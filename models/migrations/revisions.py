@@ -121,7 +121,7 @@ def fill(table: str, values: str, where: str) -> None:
 
 def copy(into: str, table: str, values: str, missing: str) -> None:
     """Inserts a row for each row of `table`, some pages of it in a transaction, unless another process has inserted it.
-    `missing` finds the rows that have none; a trigger has to insert those of new rows. Can be repeated after a failure.
+    `missing` finds rows without one. A trigger has to insert it for new rows. Can be repeated after a failure.
     """
     insert = f"INSERT INTO {into} SELECT {values} FROM"
     whole = f"{insert} {table} WHERE {missing} ON CONFLICT DO NOTHING"

@@ -59,7 +59,7 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT array_agg(mission_id) INTO found FROM (
-        SELECT mission_id FROM issue_texts t
+        SELECT DISTINCT mission_id FROM issue_texts t
         WHERE t.place = of_workspace AND (
             t.grams @> issue_grams(of_workspace, asked, ARRAY[least(3, octet_length(asked))])
             OR t.grams @> ARRAY[issue_grams_of(of_workspace)]

@@ -27,7 +27,7 @@ from runtime.egress import EgressGateway
 from runtime.runs.job import Failed, Job
 from runtime.runs.skills import noting_uses
 from runtime.sandbox import NO_ENVIRONMENT, Finished, Isolation, Limits, Network, Workdir
-from runtime.tools import Tool, tools_for
+from runtime.tools import Tool, fit, tools_for
 
 SERVICE: Final = "runtime"
 LOOK: Final = 5.0
@@ -161,7 +161,7 @@ class RunnerCalls:
         outcome = (await self._progress(id, 1 << 30)).outcome
         if outcome is None:
             raise Failed(NOT_FOUND)
-        return outcome.content, outcome.is_error
+        return fit(outcome.content), outcome.is_error
 
     async def _progress(self, id: str, seen: int) -> CallProgress:
         found = await follow_call(self.workspace_id, id, seen)

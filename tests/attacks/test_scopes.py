@@ -88,6 +88,7 @@ def test_the_scope_of_an_operation_can_be_handed_out(op: Operation[Any]) -> None
 
 
 OF_PERSONS = {
+    "auth.profile_update",
     "auth.account_delete",
     "auth.cli_token_create",
     "auth.cli_token_revoke",

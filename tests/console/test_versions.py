@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 DELETES = "delete"
 """What is deleted is deleted as it is: the person has confirmed its name, not its content."""
 PLACED = {
+    "updateAgentIntegration": "on or off: the latest holds",
     "moveIssue": "a place between neighbours, which the server computes from the row as it is",
 }
 UNVERSIONED = {"setFeatureFlagOverride": "one state of the workspace: the latest holds"}

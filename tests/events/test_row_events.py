@@ -40,6 +40,7 @@ SILENT = {
     "admin.retention_set": "a setting without a row in any list",
     "approvals.reset_auto_tuning": "decisions that are remembered are in no list",
     "auth.account_delete": _ACCOUNT,
+    "auth.profile_update": _ACCOUNT,
     "auth.bootstrap": _ACCOUNT,
     "auth.cli_token_create": _ACCOUNT,
     "auth.cli_token_revoke": _ACCOUNT,

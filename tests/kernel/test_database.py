@@ -217,6 +217,8 @@ async def test_inserts_into_every_table_have_types_that_need_no_look_up(
     monkeypatch.setattr(asyncpg.Connection, "_introspect_types", look_up)
     try:
         for table in metadata().sorted_tables:
+            if table.name == "issue_texts":  # functions of the owner write it
+                continue
             given = [column for column in table.c if column.identity is None and column.computed is None]
             values = {column.name: bindparam(column.name, type_=column.type) for column in given}
             await conn.prepare(str(insert(table).values(values).returning(*table.c).compile(dialect=DIALECT)))

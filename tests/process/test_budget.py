@@ -28,11 +28,10 @@ SECONDS = 2.5  # of the processor
 ROOM, WITH_GRAPHQL = 112.0, 136.0  # MB
 IDLE_API = 118.0  # MB of a process of the role `api` that answers
 
+pytestmark = pytest.mark.thorough
 MIGRATED = """
 import asyncio
 from models import migrations
-
-pytestmark = pytest.mark.thorough
 asyncio.run(migrations.upgrade({owner!r}, application_role={role!r}))
 """
 BOTH = (

@@ -37,7 +37,9 @@ def _settings(data_dir: Path, **given: str) -> Settings:
 async def _facts(url: str) -> dict[str, str]:
     connection = await asyncpg.connect(url)
     try:
-        rows = await connection.fetch("SELECT name, value FROM instance_facts WHERE name NOT IN ('cluster', 'release')")
+        rows = await connection.fetch(
+            "SELECT name, value FROM instance_facts WHERE name NOT IN ('cluster', 'release', 'works_from')"
+        )
         return {row["name"]: row["value"] for row in rows}
     finally:
         await connection.close()

@@ -11,6 +11,7 @@ ATTENTION = {
     "budgets and credentials": "kind: [budget, credential]",
     "of a crew": f'crewId: "{TEN}"',
     "one row": f'subjectId: "ap_{7:020}"',
+    "handed over": "handedOver: true",
     "of late": 'since: "2024-01-01T00:05:00Z"',
 }
 AGENTS = (

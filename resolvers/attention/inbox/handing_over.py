@@ -36,7 +36,7 @@ OWN = "This message is for one person alone"
 
 
 class HandOver(Input):
-    """`entry` is the id of the entry. `note`: a text for the member who gets it."""
+    """`entry` is the id of the entry. `note`: a text for that member; all who see the entry can read it."""
 
     entry: EntryId
     user_id: Annotated[Id, Ref(Membership, by="user_id", called="member")]

@@ -42,6 +42,8 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "run_spans": "traces, which expire",
     "run_steps": "of runs that have not ended",
     "run_tags": "a trigger writes them",
+    "runner_calls": "of runs that have not ended",
+    "runners": "a runner connects with its token, which is in no bundle",
     "service_accounts": "an account acts by its tokens, which are in no bundle",
     "webhook_deliveries": "of the outbox",
     "webhook_receipts": "what was received once, so that it is not received twice",

@@ -150,7 +150,7 @@ async def update_runner(ctx: Context, runner: Runner, data: UpdateRunner) -> Run
         raise Refusal(Code.BAD_REQUEST, WHOSE)
     if whose:
         changes |= {name: None for name in ("crew_id", "agent_id") if name not in whose}
-    if changes.keys() - {"name"}:
+    if any(getattr(runner, name) != value for name, value in changes.items() if name != "name"):
         await ctx.delete_where(RunnerCall, col(RunnerCall.runner_id) == runner.id)
         ctx.ring(Topic.runners, runner.id)
     return await ctx.edit(runner, conflict=TAKEN, **changes)

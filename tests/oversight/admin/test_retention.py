@@ -304,7 +304,7 @@ async def test_answers_are_kept_longer_where_that_was_asked_for(world: World) ->
         (world.workspace.id, "k50"), (world.workspace.id, "k1"), (world.other.id, "k1"), (None, "k1"),
     }  # fmt: skip
     async with database.lease() as conn, conn.transaction():
-        await conn.execute("SELECT set_config('crewship.workspaces', $1, true)", world.workspace.id)
+        conn.sees(world.workspace.id)
         assert await stored(conn, "p", world.workspace.id, "o", "k50") is not None
 
 

@@ -19,6 +19,9 @@ UNAUDITED: dict[str, str] = {
         [f"internal.keeper.{name}" for name in ("behavior", "memory_health", "negative_learning", "skill_review")], _LOG
     ),
     **dict.fromkeys(("crews.report_containers", "crews.report_preparation"), _RUNTIME_TOLD),
+    **dict.fromkeys(
+        ("runners.connect", "runners.disconnect", "runners.report", "runners.send", "runners.take_calls"), _RUNTIME_TOLD
+    ),
     **dict.fromkeys(("files.report", "keeper.consolidate_card", "keeper.review_memory"), _RUNTIME_TOLD),
     **dict.fromkeys(("keeper.review_own_skill", "skills.note_use"), _RUNTIME_TOLD),
     **dict.fromkeys(("journal.emit_internal", "mcp_calls.record", "webhooks.note_refused", "webhooks.trigger"), _LOG),
@@ -30,6 +33,9 @@ UNAUDITED: dict[str, str] = {
     "auth.refresh": "a heartbeat of the session; that a token is used twice, which ends it, is told",
     **dict.fromkeys(
         ("inbox.patch", "inbox.bulk"), "marks of whoever reads; what is decided is told where it is decided"
+    ),
+    **dict.fromkeys(
+        ("attention.hand_over", "attention.take_back"), "says which member decides; the decision itself is audited"
     ),
     "chats.mark_read": "a reading mark",
     "push.prepare": "makes the key that signs all pushes, once for the instance: nothing that anybody chose is changed",

@@ -105,7 +105,7 @@ async def test_an_entry_says_of_a_row_what_its_reader_may_see(log: Log, sealed: 
         await noted(log, kind, word)
     if sealed:
         await seal(across_workspaces)
-    rows = {"entry_type": "audit.entity_created", "since": (await log.page())["entries"][len(KINDS) - 1]["ts"]}
+    rows = {"entry_type": "audit.entity_created", "since": (await log.page(limit=500))["entries"][len(KINDS) - 1]["ts"]}
     for name in BELOW:
         person = getattr(world, name)
         entries = await seen(log, person, **rows)
