@@ -21,7 +21,7 @@ from resolvers.kernel.admission.request import Raw
 from resolvers.kernel.declarations.query import Query
 from resolvers.kernel.ground.inputs import Input
 from resolvers.kernel.reader import Column, Item, Nested, Page, Shape, intern
-from resolvers.kernel.store.database import database
+from resolvers.kernel.store.across import ALL_ROWS, rows_in
 
 EVERY, PAUSE = 0.5, 5.0
 PLACE, ROWS = "@place", "rows"
@@ -59,8 +59,8 @@ class News:
 
     async def now(self) -> int:
         """The oldest running transaction: rows that are not visible yet belong to it or to a later one."""
-        async with database.lease() as conn:
-            return int(await conn.fetchval(NOW))
+        [(now,)] = await rows_in(ALL_ROWS, NOW)
+        return int(now)
 
     async def _look(self) -> None:
         self.horizon = 0
@@ -69,8 +69,7 @@ class News:
                 if not self.horizon:
                     self.horizon = await self.now()
                     self._tell(list(self._waiting))
-                async with database.lease() as conn:
-                    horizon, places = await conn.fetchrow(self._statement, self.horizon, list(self._waiting))
+                [(horizon, places)] = await rows_in(ALL_ROWS, self._statement, self.horizon, list(self._waiting))
                 self.horizon = horizon
                 self._tell(places or ())
                 await asyncio.sleep(EVERY)

@@ -1,5 +1,6 @@
 """What needs attention, followed: an entry comes when its row needs something, and goes when it does not."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -125,7 +126,9 @@ async def house(world: World) -> House:
 
 
 async def entry(talk: Talk, id: str = "s") -> dict[str, Any]:
-    event = (await talk.next(id))["attentionEvents"]
+    """Soon: each connection also looks by itself every 30 seconds."""
+    async with asyncio.timeout(15):
+        event = (await talk.next(id))["attentionEvents"]
     assert event["__typename"] == "AttentionEntryEvent", event
     return event["entry"]  # type: ignore[no-any-return]
 
