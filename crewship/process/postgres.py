@@ -114,7 +114,8 @@ class EmbeddedPostgres:
         """Start the server, making the cluster on first call. Raises DataDirectoryHeld if another process owns it."""
         self._prepare_directories()
         self._acquire()
-        self._stopping.clear()
+        # An event a start: the watch of the server before it may still be about to look.
+        stopping = self._stopping = threading.Event()
         try:
             self._settle()
             if not self.cluster.exists():
@@ -123,7 +124,9 @@ class EmbeddedPostgres:
         except BaseException:
             self.stop()
             raise
-        threading.Thread(target=self._keep_running, args=(connection.port,), name="postgres-watch", daemon=True).start()
+        threading.Thread(
+            target=self._keep_running, args=(connection.port, stopping), name="postgres-watch", daemon=True
+        ).start()
         return connection
 
     def start_or_join(self) -> Connection:
@@ -434,25 +437,25 @@ class EmbeddedPostgres:
             output.seek(offset)
             return output.read().decode(errors="replace")
 
-    def _keep_running(self, port: int) -> None:
+    def _keep_running(self, port: int, stopping: threading.Event) -> None:
         """Bring the server back when it dies under a living owner (the kernel's out-of-memory killer, a stray signal).
 
         Where it was, however long that takes: everybody holds an address from the start.
         """
-        while not self._stopping.is_set():
+        while not stopping.is_set():
             process = self._process
             if process is None:
                 return
             process.wait()
             with self._guard:
-                if self._stopping.is_set():
+                if stopping.is_set():
                     return
                 log.error("PostgreSQL ended with status %s; starting it again", process.returncode)
                 try:
                     self._launch(port)
                 except (PostgresError, OSError) as error:
                     log.error("PostgreSQL did not come back: %s", error)
-            self._stopping.wait(1.0)
+            stopping.wait(1.0)
 
 
 def new_passwords() -> dict[str, str]:

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,33 @@ def test_rows_and_port_survive_a_restart(server: EmbeddedPostgres) -> None:
     again = server.start()
     assert again == first
     assert value(again.application, "SELECT count(*) FROM kept") == 1000
+
+
+def test_a_watch_that_looks_late_starts_no_second_server(server: EmbeddedPostgres) -> None:
+    restarted, guard = threading.Event(), server._guard
+
+    class Late:
+        """Lets the watch of the first server in when the second one runs."""
+
+        def __enter__(self) -> None:
+            if threading.current_thread() is watch:
+                restarted.wait(10)
+            guard.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            guard.release()
+
+    first = server.start()
+    watch = next(thread for thread in threading.enumerate() if thread.name == "postgres-watch")
+    server._guard = Late()
+    server.stop()
+    assert server.start() == first
+    running = postmaster(server.data_dir)
+    restarted.set()
+    watch.join(10)
+    assert not watch.is_alive()
+    assert postmaster(server.data_dir) == running == server._process.pid
+    assert value(first.application, "SELECT 1") == 1
 
 
 @pytest.mark.slow

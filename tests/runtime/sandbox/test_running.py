@@ -169,7 +169,7 @@ async def test_many_at_once(sandbox: Bubblewrap, data_dir: Path) -> None:
 
     before = len(os.listdir("/proc/self/fd"))
     assert await asyncio.gather(*(one(number) for number in range(24))) == [f"{number}\n" for number in range(24)]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # what other tests left open may be closed meanwhile
 
 
 def test_another_event_loop(sandbox: Bubblewrap, workdir: Workdir) -> None:
