@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from crewship.process import buckets
-from crewship.process.blob_stores import BLOBS, place_at
+from crewship.process.blob_stores import BLOBS, BlobPlace, place_at
 from crewship.process.database import StartError
-from crewship.process.incremental import MARK, BesideBundles, has_contents, is_complete, mark, sweep
+from crewship.process.incremental import (
+    MARK,
+    BesideBundles,
+    has_contents,
+    mark,
+    missing_beside,
+    sizes,
+    sweep,
+)
 from crewship.process.instance_bundles import FOLDER
 from resolvers.instance.bundles.faults import BundleError, BundleFault
 from resolvers.instance.bundles.reading import Bundle
@@ -89,7 +97,7 @@ def _damaged(path: str, size: int) -> dict[str, Any]:
 
 def listed(settings: Settings, folder: str | None, workspace: str | None) -> list[dict[str, Any]]:
     """The newest first. Damaged ones have an `error`, and are of the workspace that name or folder say."""
-    found = []
+    found, contents = [], _ContentsBeside()
     with _heads(settings, folder) as heads:
         for path, head, size, changed in heads:
             try:
@@ -98,14 +106,35 @@ def listed(settings: Settings, folder: str | None, workspace: str | None) -> lis
                 continue
             size = size or file.size
             id: Any = Path(path).parent.name
+            error = file.error
             if file.manifest is None:
                 entry = _damaged(path, size)
             else:
                 entry, id = described(path, size, file.manifest), workspace_of(file.manifest).get("id")
-            entry |= {"createdAt": f"{file.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "error": file.error or None}
+                if entry["contentsBeside"] and not error:
+                    error = contents.fault(path, head, size)
+            entry |= {"createdAt": f"{file.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "error": error or None}
             if workspace is None or workspace in (id, entry["workspace"]):
                 found.append(entry)
     return sorted(found, key=lambda entry: (entry["createdAt"], entry["path"]), reverse=True)
+
+
+class _ContentsBeside:
+    """What lies beside the bundles, listed once for each folder. No content is read: `verify` does that."""
+
+    def __init__(self) -> None:
+        self._known = dict[str, tuple[BlobPlace, dict[str, int]]]()
+
+    def fault(self, path: str, head: Path, size: int) -> str:
+        folder, _, name = path.rpartition("/")
+        try:
+            if folder not in self._known:
+                place = place_at(folder)
+                self._known[folder] = (place, sizes(place))
+            place, there = self._known[folder]
+            return missing_beside(place, name, head, size, there)
+        except OSError as error:
+            return f"The contents beside the bundle cannot be read ({error.strerror})"
 
 
 @contextlib.contextmanager
@@ -186,9 +215,11 @@ def _deleted(folder: str, gone: list[str]) -> list[str]:
 
 
 def _is_whole(aged: _Aged) -> bool:
-    """One in a bucket is not downloaded: its beginning and its end were read."""
+    """One in a bucket is not downloaded: its beginning and its end were read. The list has compared the contents beside
+    all of them.
+    """
     path = aged.entry["path"]
-    return buckets.is_bucket(path) or (places.is_whole(Path(path)) and is_complete(Path(path)))
+    return buckets.is_bucket(path) or places.is_whole(Path(path))
 
 
 def newest(settings: Settings, folder: str | None) -> dict[str, Any]:

@@ -14,18 +14,18 @@ import hmac
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
-from crewship.process.blob_stores import BLOBS, BlobPlace, FolderPlace, Stored
+from crewship.process.blob_stores import BLOBS, BlobPlace, Stored
 from crewship.process.buckets import HEAD
 from crewship.process.database import StartError
 from resolvers.instance.bundles import sealing
-from resolvers.instance.bundles.beside import Blob
+from resolvers.instance.bundles.beside import CHANGED, MISSING, Blob
 from resolvers.instance.bundles.faults import BundleError
 from resolvers.instance.bundles.reading import Bundle
 from resolvers.instance.bundles.writing import COPIED, LEVEL, Measured
@@ -96,7 +96,7 @@ class Apart:
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._own = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
-        there = _sizes(self.place)
+        there = sizes(self.place)
         for blobs in _of_bundles(self.place, without_marked=True, blocked=[]):
             for blob in blobs:
                 if there.get(blob.path) == blob.size:
@@ -136,7 +136,7 @@ class Apart:
         """The list for the bundle. Raises StartError where the bundle could not rely on all of it."""
         if time.monotonic() - self._began > LONGEST:
             raise StartError(TOO_LONG)
-        there = _sizes(self.place) if self.used else {}
+        there = sizes(self.place) if self.used else {}
         if any(there.get(blob.path) != blob.size for blob in self.used.values()):
             raise StartError(MEANWHILE.format(self.place.address))
         return b"".join(blob.line for blob in sorted(self.used.values(), key=lambda blob: blob.path))
@@ -149,7 +149,8 @@ class Apart:
         return {"blobs": len(self.used), "blob_bytes": total} | sent
 
 
-def _sizes(place: BlobPlace) -> dict[str, int]:
+def sizes(place: BlobPlace) -> dict[str, int]:
+    """The sizes of all contents beside the bundles of a place."""
     return {each.path.removeprefix(f"{BLOBS}/"): each.size for each in place.found(deep=True)}
 
 
@@ -185,18 +186,22 @@ def sweep(place: BlobPlace) -> Swept:
     return Swept(len(over), contents)
 
 
-def is_complete(path: Path) -> bool:
-    """Returns true if all contents that a bundle needs are beside it, by their sizes."""
-    there: dict[str, int] | None = None
+def missing_beside(place: BlobPlace, name: str, head: Path, size: int, there: Mapping[str, int]) -> str:
+    """The text of what a bundle needs that is not beside it; empty if all is there, by its size. `head`: a file that
+    begins as the bundle does. `there`: what `sizes` found.
+    """
     try:
-        with Bundle(path) as bundle:
-            for blob in bundle.blobs():
-                there = _sizes(FolderPlace(path.parent)) if there is None else there
-                if there.get(blob.path) != blob.size:
-                    return False
-    except (OSError, BundleError):
-        return False
-    return True
+        with Bundle(head) as bundle:
+            needed = list(bundle.blobs())
+    except BundleError:  # the list is longer than what is here
+        try:
+            needed = _listed(place, name, size)
+        except BundleError as error:
+            return str(error)
+    for blob in needed:
+        if there.get(blob.path) != blob.size:
+            return (CHANGED if blob.path in there else MISSING).format(blob.path)
+    return ""
 
 
 def has_contents(place: BlobPlace) -> bool:

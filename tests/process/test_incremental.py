@@ -16,11 +16,13 @@ from crewship.cli.main import app
 from crewship.process import incremental
 from crewship.process.blob_stores import FolderPlace
 from crewship.process.database import StartError
-from crewship.process.incremental import GRACE, KEY, LEAST, MARK, Apart, key_of, mark, sweep
+from crewship.process.incremental import GRACE, KEY, LEAST, MARK, Apart, key_of, mark, missing_beside, sizes, sweep
+from resolvers.instance.bundles.beside import CHANGED, MISSING
 from resolvers.instance.bundles.files import Counted, add_files
 from resolvers.instance.bundles.reading import Bundle
 from resolvers.instance.bundles.sealing import Sealing
 from resolvers.instance.bundles.writing import Payload, write_bundle
+from tests.process.bucket import ADDRESS, OTHER, Bucket, served_bucket
 
 IDENTITY = pyrage.x25519.Identity.generate()
 SEAL = Sealing(str(IDENTITY.to_public()))
@@ -125,6 +127,62 @@ def test_a_changed_or_missing_content_is_noticed_and_sent_again(tmp_path: Path) 
     first.write_bytes(bytes(sealed[:-1]))
     later, sent = made(folder, files, 3)
     assert (sent.sent, is_whole(later)) == (1, True)
+
+
+def test_a_bundle_without_its_contents_is_damaged_in_a_folder_and_in_a_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, files = tmp_path / "vault", tmp_path / "files"
+    folder.mkdir()
+    old, _ = made(folder, files_of(files, "one"), 1)
+    new, _ = made(folder, files_of(files, "one", "two"), 2)
+    [own] = contents_of(new) - contents_of(old)
+    stored = {
+        f"/vault/ship/{path.relative_to(folder)}": path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+    monkeypatch.delenv(OTHER, raising=False)
+    with served_bucket() as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        for place in (str(folder), ADDRESS):
+            for size, said in ((None, MISSING), (-1, CHANGED), (0, None)):
+                Bucket.stored.clear()
+                Bucket.stored.update(stored)
+                content = stored[f"/vault/ship/blobs/{own}"]
+                if size is None:
+                    (folder / "blobs" / own).unlink()
+                    del Bucket.stored[f"/vault/ship/blobs/{own}"]
+                else:
+                    (folder / "blobs" / own).write_bytes(content[: len(content) + size])
+                    Bucket.stored[f"/vault/ship/blobs/{own}"] = content[: len(content) + size]
+                listed = json.loads(called("list", "--from", place, "--json").stdout)
+                fault = said and said.format(own)
+                assert [(entry["path"], entry["error"]) for entry in listed] == [
+                    (f"{place}/{new.name}", fault),
+                    (f"{place}/{old.name}", None),
+                ]
+                # the oldest stays for as long as it alone is whole
+                gone = {"--keep-last": [] if fault else [old], "--keep-days": [new] if fault else [new, old]}
+                for limit, names in gone.items():
+                    done = json.loads(called("rotate", "--from", place, limit, "1", "--dry-run", "--json").stdout)
+                    assert done["deleted"] == [f"{place}/{path.name}" for path in names], (place, said, limit)
+                    assert done["damaged"] == ([f"{place}/{new.name}"] if fault and not names else [])
+
+
+def contents_of(path: Path) -> set[str]:
+    with Bundle(path) as bundle:
+        return {blob.path for blob in bundle.blobs()}
+
+
+def test_a_list_of_contents_beyond_the_head_is_read(tmp_path: Path) -> None:
+    """The head that a bucket has sent ends before the list does."""
+    path, _ = made(tmp_path, files_of(tmp_path / "files", "one"), 1)
+    head = tmp_path / "head"
+    place = FolderPlace(tmp_path)
+    head.write_bytes(path.read_bytes()[:200])
+    there = sizes(place)
+    assert missing_beside(place, path.name, head, path.stat().st_size, there) == ""
+    assert "is not beside it" in missing_beside(place, path.name, head, path.stat().st_size, {})
 
 
 def test_a_rotation_keeps_what_a_bundle_needs(tmp_path: Path) -> None:
