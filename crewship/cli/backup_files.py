@@ -120,7 +120,7 @@ def listed(settings: Settings, folder: str | None, workspace: str | None) -> lis
 
 
 class _ContentsBeside:
-    """What lies beside the bundles, listed once for each folder. No content is read: `verify` does that."""
+    """The contents beside bundles, listed once for each folder. None is read: `verify` does that."""
 
     def __init__(self) -> None:
         self._known = dict[str, tuple[BlobPlace, dict[str, int]]]()
