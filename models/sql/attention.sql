@@ -89,3 +89,49 @@ LANGUAGE sql STABLE AS $$
                 concat('workspace:', p, '#manage'), concat('workspace:', p, '#owner'))
     )
 $$;
+
+-- Ends the hand over of an entry of what needs attention. Arguments of the trigger: the kind of the entry, and the
+-- column that holds the id of its row.
+CREATE OR REPLACE FUNCTION end_handover() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE inbox_items SET state = 'resolved', resolved_at = now(), updated_at = now()
+    WHERE workspace_id = OLD.workspace_id AND kind = 'message' AND state = 'read'
+        AND source_id = concat('handover:', TG_ARGV[0], ':', to_jsonb(OLD) ->> TG_ARGV[1]);
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER handover_of_review AFTER UPDATE OF status ON missions
+FOR EACH ROW WHEN (OLD.status = 'REVIEW' AND NEW.status <> 'REVIEW')
+EXECUTE FUNCTION end_handover('review', 'id');
+
+CREATE OR REPLACE TRIGGER handover_of_task AFTER UPDATE OF status ON mission_tasks
+FOR EACH ROW WHEN (OLD.status = 'AWAITING_APPROVAL' AND NEW.status <> 'AWAITING_APPROVAL')
+EXECUTE FUNCTION end_handover('task', 'id');
+
+CREATE OR REPLACE TRIGGER handover_of_credential AFTER UPDATE OF status ON credentials
+FOR EACH ROW WHEN (OLD.status = 'EXPIRED' AND NEW.status <> 'EXPIRED')
+EXECUTE FUNCTION end_handover('credential', 'id');
+
+-- A run is stuck ten minutes after its last lease.
+CREATE OR REPLACE TRIGGER handover_of_stuck_run AFTER UPDATE OF leased_until ON runs
+FOR EACH ROW WHEN (
+    coalesce(OLD.leased_until, OLD.created_at) < now() - interval '10 minutes'
+    AND NEW.leased_until >= now() - interval '10 minutes'
+)
+EXECUTE FUNCTION end_handover('stuck_run', 'id');
+
+CREATE OR REPLACE TRIGGER handover_of_failed_run AFTER UPDATE OF state ON inbox_items
+FOR EACH ROW WHEN (
+    OLD.kind = 'failed_run' AND OLD.subject_type = 'run' AND OLD.state <> 'resolved' AND NEW.state = 'resolved'
+)
+EXECUTE FUNCTION end_handover('failed_run', 'subject_id');
+
+-- An item without work that waits for it needs nothing once it was read.
+CREATE OR REPLACE TRIGGER handover_of_item AFTER UPDATE OF state ON inbox_items
+FOR EACH ROW WHEN (
+    OLD.state <> 'resolved' AND NOT starts_with(OLD.source_id, 'handover:')
+    AND (NEW.state = 'resolved' OR NOT NEW.blocking AND OLD.state = 'unread' AND NEW.state <> 'unread')
+)
+EXECUTE FUNCTION end_handover('inbox_item', 'id');

@@ -14,11 +14,12 @@ from models.staff.runs import Run
 from models.work.missions import Mission, MissionTask
 from models.work.work_pauses import WorkPause
 from resolvers.attention import inbox as inbox_ops
-from resolvers.attention.inbox.attention import Attention, AttentionSubject, list_attention
+from resolvers.attention.inbox.attention import Attention, list_attention
 from resolvers.attention.inbox.changes import PurgedKind, UpdatedInboxItems
 from resolvers.attention.inbox.following import ATTENTION, AttentionChange
 from resolvers.attention.inbox.handing_over import hand_over, take_back
 from resolvers.attention.inbox.handovers import Handover
+from resolvers.attention.inbox.kinds import AttentionSubject
 from schema.bridge.fields import enum, mutation, node, output, query, union
 from schema.live import followed
 

@@ -4,7 +4,7 @@ import strawberry
 
 from models.attention.push import PushSubscription
 from resolvers.attention import push as push_ops
-from resolvers.attention.inbox.attention import AttentionKind
+from resolvers.attention.inbox.kinds import AttentionKind
 from schema.bridge.fields import mutation, node, query
 
 

@@ -10,7 +10,9 @@ from models.attention.inbox import InboxItem, InboxKind, InboxSubject
 from models.base import TenantRow
 from models.people.workspaces import Role
 from models.resources.credentials import Credential, CredentialStatus, CredentialType
-from resolvers.attention.inbox.attention import NEEDS, SCOPES, AttentionKind, AttentionSubject
+from resolvers.attention.inbox.attention import SCOPES
+from resolvers.attention.inbox.kinds import AttentionKind, AttentionSubject
+from resolvers.attention.inbox.needs import NEEDS
 from resolvers.attention.inbox.putting import SUBJECTS
 from resolvers.kernel.ground.policy import GATES, Action
 from resolvers.kernel.reader.graph import access_of

@@ -1,12 +1,16 @@
 """Hand overs of what needs attention: an entry is then one person's, until it needs nothing, or is taken back.
 
-A hand over is kept as an inbox item of that person, which is read, and so in no list of what needs attention.
+A hand over is kept as an inbox item of that person, which is read, and so in no list of what needs attention. It is of
+one need, and counts for no later one of the same row. Where `since` is the time at which the need arose, a hand over
+from before it is of an earlier need. Where a row leaves the state that needs something, a trigger resolves the item
+(models/sql/attention.sql).
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.types import Text as SQLText
 from sqlmodel import col
 
@@ -14,7 +18,8 @@ from models import bounds
 from models.attention.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
 from models.base import alias_of
 from models.people.auth import User
-from models.people.workspaces import Membership
+from models.people.workspaces import Membership, Role
+from resolvers.attention.inbox.kinds import ENDED_BY_STATE, AttentionKind, deciders
 from resolvers.kernel import EVERYONE, Action, View, constant, graph, one
 
 PREFIX = "handover:"
@@ -52,29 +57,48 @@ def _kept(entry_id: Any, workspace_id: Any) -> tuple[Any, list[Any]]:
     ]
 
 
+def entry_id(kind: AttentionKind, row: Any) -> Any:
+    return constant(f"{kind}:", SQLText()).concat(row.id)
+
+
 def handover_of(entry: Any, scope: Any) -> Any:
     """The hand over of an entry of the list; none if there is none."""
     item, own = _kept(entry.id, entry.workspace_id)
     columns = [item.c.id, item.c.workspace_id, item.c.target_user_id.label("user_id"), item.c.sender_id.label("by_id")]
-    return select(*columns, item.c.body_md.label("note")).where(*own)
+    of_this = or_(entry.kind.in_(_constants(ENDED_BY_STATE)), item.c.created_at >= entry.since)
+    alike: dict[frozenset[Role], list[AttentionKind]] = {}
+    for kind in AttentionKind:
+        alike.setdefault(deciders(kind), []).append(kind)
+    decides = or_(*[and_(entry.kind.in_(_constants(kinds)), _decides(item, roles)) for roles, kinds in alike.items()])
+    return select(*columns, item.c.body_md.label("note")).where(*own, of_this, decides)
 
 
-def is_left(entry_id: Any, row: Any, since: Any, scope: Any, *, to_caller: bool) -> Any:
-    """True if an entry was left to the caller, or to another person who still is a member. `since`: a hand over
-    before that time was of an earlier need.
+def is_left(kind: AttentionKind, row: Any, since: Any, scope: Any, *, to_caller: bool) -> Any:
+    """True if the entry of a row was left to the caller, or to another person. `since`: a hand over before that time
+    was of an earlier need.
     """
-    item, own = _kept(entry_id, row.workspace_id)
+    item, own = _kept(entry_id(kind, row), row.workspace_id)
     later = [] if since is None else [item.c.created_at >= since]
+    target = item.c.target_user_id
+    of = target == scope.user_id if to_caller else target != scope.user_id
+    left = select(constant(1)).where(*own, *later, of, _decides(item, deciders(kind)))
+    return left.correlate(*scope.outer).exists()
+
+
+def _constants(names: Iterable[AttentionKind | Role]) -> list[Any]:
+    return [constant(name, SQLText()) for name in sorted(names)]
+
+
+def _decides(item: Any, roles: frozenset[Role]) -> Any:
+    """True while the person of a hand over is a member, without a break, and has one of the roles."""
     member = alias_of(Membership)
-    is_member = select(constant(1)).where(
-        member.c.workspace_id == item.c.workspace_id, member.c.user_id == item.c.target_user_id
+    found = select(constant(1)).where(
+        member.c.workspace_id == item.c.workspace_id,
+        member.c.user_id == item.c.target_user_id,
+        member.c.created_at <= item.c.created_at,
+        member.c.role.in_(_constants(roles)),
     )
-    of = (
-        [item.c.target_user_id == scope.user_id]
-        if to_caller
-        else [item.c.target_user_id != scope.user_id, is_member.correlate(item).exists()]
-    )
-    return select(constant(1)).where(*own, *later, *of).correlate(*scope.outer).exists()
+    return found.correlate(item).exists()
 
 
 def item_of(entry_id: str, *, user_id: str, by_id: str, by: str, title: str, note: str | None) -> InboxItem:

@@ -11,7 +11,7 @@ from models.staff.crews import Crew
 from models.staff.runs import Run
 from models.work.missions import Mission, MissionTask
 from models.work.work_pauses import WorkPause
-from resolvers.attention.inbox.attention import AttentionSubject as _S
+from resolvers.attention.inbox.kinds import AttentionSubject as _S
 from resolvers.kernel import one
 from resolvers.kernel.reader import Edge
 

@@ -19,8 +19,9 @@ from sqlmodel import col
 from models.attention.push import PushKey, PushNotice, PushState, PushSubscription
 from models.bounds import LINE, cut
 from models.people.workspaces import Workspace
-from resolvers.attention.inbox.attention import AttentionKind, list_attention
+from resolvers.attention.inbox.attention import list_attention
 from resolvers.attention.inbox.following import ATTENTION
+from resolvers.attention.inbox.kinds import AttentionKind
 from resolvers.attention.push.encryption import MOST, authorization, encrypted, from_text
 from resolvers.attention.push.keys import opened, signing_key
 from resolvers.instance.outbound import Policy

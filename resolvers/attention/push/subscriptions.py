@@ -14,7 +14,7 @@ from models import bounds
 from models.attention.push import ENDPOINT, POINT, PushNotice, PushSubscription
 from models.base import new_id
 from models.people.auth import CliToken, Session
-from resolvers.attention.inbox.attention import AttentionKind
+from resolvers.attention.inbox.kinds import AttentionKind
 from resolvers.attention.push.encryption import SECRET, from_text, public_of, to_text
 from resolvers.attention.push.sending import DELIVER, TEST
 from resolvers.instance.addresses import is_public_address, parse_address

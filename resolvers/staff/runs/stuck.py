@@ -7,7 +7,7 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models.staff.runs import Run, RunStatus
-from resolvers.attention.inbox.attention import STUCK, is_stuck
+from resolvers.attention.inbox.needs import STUCK, is_stuck
 from resolvers.kernel import NOW, AcrossWorkspaces, Context, clock, constant, job
 from resolvers.kernel.store.across import waiting
 from resolvers.staff.runs.events import RunStuck, RunTaken

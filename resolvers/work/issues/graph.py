@@ -16,6 +16,7 @@ from models.work.labels import Label
 from models.work.missions import ISSUE_BOARD, Assignment, IssueStatus, Mission, MissionStatus, MissionType
 from models.work.projects import Milestone, Project
 from resolvers.attention.inbox import attention, subjects
+from resolvers.attention.inbox.kinds import AttentionSubject
 from resolvers.kernel import (
     EVERYONE,
     MOST_LISTED,
@@ -232,7 +233,7 @@ extend(
     attention.Attention,
     subject=either(
         "subject_type",
-        subjects.SUBJECTS | {attention.AttentionSubject.issue: one(ISSUE_ROWS, "subject_id")},
+        subjects.SUBJECTS | {AttentionSubject.issue: one(ISSUE_ROWS, "subject_id")},
         guarded=True,
     ),
 )
