@@ -136,11 +136,12 @@ def verify(
     with _faults():
         settings = _settings()
         with backup_files.opened(settings, bundle) as found:
-            fault = found.fault() or found.beside_fault()
+            fault = found.fault()
             if deep and not fault:
                 fault = backup_work.deep_fault(
                     found, backup_work.identity(settings, found, passphrase_file, identity_file)
                 )
+            fault = fault or ("" if deep else found.beside_fault())
             told = {"path": bundle, "valid": not fault, "sizeBytes": found.size, "error": fault}
     if as_json:
         print(json.dumps(told, indent=2))

@@ -21,7 +21,8 @@ from crewship.process.database import Access, StartError, existing_database
 from crewship.process.progress import Progress
 from models.migrations.cluster import NOTE
 from resolvers.instance.bundles import records, sealing
-from resolvers.instance.bundles.beside import content_fault
+from resolvers.instance.bundles.beside import NOT_ITS_LIST, Blob, ComparedContent, content_fault
+from resolvers.instance.bundles.beside import fault as beside_fault
 from resolvers.instance.bundles.faults import BundleError
 from resolvers.instance.bundles.files import FILES, Described
 from resolvers.instance.bundles.reading import Bundle
@@ -163,21 +164,29 @@ def told_rehearsal(told: dict[str, Any]) -> str:
 
 
 def deep_fault(bundle: Bundle, key: str | None) -> str:
-    """Reads everything below the seal; the text of what is wrong."""
+    """Reads everything below the seal, and each content beside it once; the text of what is wrong."""
     try:
+        beside = {blob.path: blob for blob in bundle.blobs()}
+        left = dict(beside)
         with bundle.entries(key) as entries:
             for name, size, content in entries:
                 if name.startswith(FILES) and size <= instance_bundles.MOST_DESCRIPTION:
                     file = Described.read(content.read())
-                    if file.blob and (
-                        fault := content_fault(file.blob, file.size, file.sha256, key or "", bundle.beside)
-                    ):
+                    if file.blob in left and (fault := _content_fault(bundle, left.pop(file.blob), file, key or "")):
                         return fault
+                    if file.blob is not None and file.blob not in beside:
+                        return NOT_ITS_LIST
                 while content.read(1 << 20):
                     pass
     except BundleError as error:
         return str(error)
-    return ""
+    return next((fault for blob in left.values() if (fault := beside_fault(blob, bundle.beside))), "")
+
+
+def _content_fault(bundle: Bundle, blob: Blob, file: Described, key: str) -> str:
+    """Both of the sealed content, and of that below the seal."""
+    compared = ComparedContent(blob, bundle.beside)
+    return content_fault(blob.path, file.size, file.sha256, key, compared) or compared.fault
 
 
 def restore(

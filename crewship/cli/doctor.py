@@ -7,11 +7,12 @@ import os
 import platform
 import socket
 import stat
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import asyncpg
 
+from crewship.cli.archive_check import check_archive
+from crewship.cli.checks import Check
 from crewship.process import keys
 from crewship.process.database import OLDEST_POSTGRES, Access, StartError, database, place_of, wait_for_database
 from crewship.process.mail import SmtpMailer, mailer_of, writes_headers_whole
@@ -35,19 +36,6 @@ from runtime.runs.job import Failed
 from runtime.sandbox import Isolation, Report, describe
 
 ELSEWHERE = "if the server keeps its data in another directory, set CREWSHIP_DATA_DIR to that"
-
-
-@dataclass(frozen=True)
-class Check:
-    """`fix` is the remedy; empty if nothing is wrong."""
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""
-
-    def as_dict(self) -> dict[str, str | bool]:
-        return asdict(self)
 
 
 def examine(settings: Settings) -> list[Check]:
@@ -129,7 +117,10 @@ def _check_stored(settings: Settings) -> list[Check]:
         return [Check("database", True, found, ELSEWHERE)]
     try:
         with database(settings) as access:
-            return asyncio.run(_check_database(settings, access))
+            checks = asyncio.run(_check_database(settings, access))
+            if settings.database_url is None and settings.wal_archive is not None:
+                checks.append(asyncio.run(check_archive(settings.wal_archive, access)))
+            return checks
     except (PostgresError, StartError) as error:
         found, _, fix = str(error).partition("; ")
         return [Check("database", False, found, fix)]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from crewship.process import buckets
-from resolvers.instance.bundles.writing import COPIED, sync
+from resolvers.instance.bundles.writing import COPIED
+from resolvers.instance.confined import sync_directory
 
 BLOBS: Final = "blobs"
 
@@ -89,9 +90,9 @@ class FolderPlace:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        sync(target.parent)
+        sync_directory(target.parent)
         if made:
-            sync(target.parent.parent)
+            sync_directory(target.parent.parent)
 
     def found(self, *, deep: bool) -> list[Stored]:
         return list(self._below(self._folder / BLOBS if deep else self._folder, deep))

@@ -116,11 +116,3 @@ def heads(folder: str, suffix: str, mark: str) -> Iterator[Iterator[tuple[str, P
     with tempfile.TemporaryDirectory(prefix="crewship-bundle-") as scratch:
         path = Path(scratch) / "head"
         yield described()
-
-
-def delete(address: str) -> None:
-    store, name = _apart(address)
-    import obstore
-
-    with explained(address):
-        obstore.delete(store, name)

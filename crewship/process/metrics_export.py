@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Metric
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Metric
 
 from resolvers.instance import collector
 from resolvers.instance.telemetry import log
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LAST: Final = 2.0  # seconds for the last measurements of a process that ends
 UNITS: Final = {"_seconds": "s", "_bytes": "By"}
 BEGAN: Final = time.time_ns()
+FAILED: Final = Counter(
+    "crewship_metrics_export_failures", "Attempts to send metrics to the collector that failed, by reason", ["reason"]
+)
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -49,7 +52,7 @@ async def exporting(address: str | None, every: float) -> AsyncIterator[None]:
 
 async def _repeat(address: str, every: float) -> None:
     """Sums are cumulative: after a failure, the next ones contain everything. After a refusal, the process sends
-    nothing more, because the collector may take only traces.
+    nothing more, because the collector may take only traces. An unexpected error ends one attempt.
     """
     away = False
     while True:
@@ -59,9 +62,13 @@ async def _repeat(address: str, every: float) -> None:
                 return
             away = False
         except collector.NotExported as error:
+            FAILED.labels("collector").inc()
             if not away:
                 log.warning("metrics are not exported", error=str(error))
             away = True
+        except Exception:
+            FAILED.labels("error").inc()
+            log.exception("metrics are not exported")
 
 
 async def send(address: str, *, time: float = collector.TIME) -> bool:

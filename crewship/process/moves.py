@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from crewship.process.private_files import synced, write_secret
+from crewship.process.private_files import write_secret
+from resolvers.instance.confined import sync_directory
 
 LIST: Final = "moves.json"
 
@@ -17,7 +18,7 @@ def move(folder: Path, moves: Sequence[tuple[Path, Path]]) -> None:
     """
     named = [[os.path.relpath(path, folder) for path in pair] for pair in moves]
     write_secret(folder / LIST, json.dumps(named))
-    synced(folder)
+    sync_directory(folder)
     finish(folder)
 
 
@@ -38,7 +39,7 @@ def finish(folder: Path) -> None:
             continue
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         source.rename(target)
-        synced(target.parent)
-        synced(source.parent)
+        sync_directory(target.parent)
+        sync_directory(source.parent)
     (folder / LIST).unlink()
-    synced(folder)
+    sync_directory(folder)

@@ -30,7 +30,8 @@ from urllib.parse import quote, urlencode
 from crewship.process import moves
 from crewship.process.postgres_child import PostgresError, User, binaries_for, end, end_orphans, popen, run, version_of
 from crewship.process.postgres_sockets import free_port, is_free, listens, socket_in
-from crewship.process.private_files import make_private, synced, write_secret
+from crewship.process.private_files import make_private, write_secret
+from resolvers.instance.confined import sync_directory
 from resolvers.instance.settings import MAX_SOCKET_PATH
 
 log = logging.getLogger("crewship.postgres")
@@ -224,8 +225,8 @@ class EmbeddedPostgres:
             raise PostgresError(f"{former} and {target} both have a database: move the one away that is not yours")
         end_orphans(former, self.sockets)
         former.rename(target)
-        synced(self.kept)
-        synced(self.data_dir)
+        sync_directory(self.kept)
+        sync_directory(self.data_dir)
 
     def _upgrade(self) -> None:
         """Brings data of an earlier major version to this one."""

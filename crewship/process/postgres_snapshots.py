@@ -23,7 +23,7 @@ from crewship.process.postgres_child import PostgresError, User
 from crewship.process.postgres_programs import called
 from crewship.process.postgres_recovery import recover, timelines
 from crewship.process.private_files import make_private, write_secret
-from crewship.process.wal_archive import lines
+from crewship.process.wal_archive import SIZE, lines
 from models import migrations
 from models.migrations.cluster import KNOWN
 from resolvers.instance.bundles.files import has_room
@@ -36,7 +36,6 @@ NOTE: Final = "snapshot.json"
 REPLACED: Final = "replaced.json"  # on its way to be the note of a cluster that is replaced
 UNFINISHED: Final = ".unfinished-"
 ROOM: Final = 64 << 20  # bytes beyond the database: write-ahead log of the time that the copy takes
-SIZE: Final = "SELECT sum(pg_database_size(oid))::bigint FROM pg_database"
 NO_ROOM: Final = (
     "there is too little space in {} for a snapshot of the database before its migration: {} MB are needed;"
     " free them, or run `crewship migrate --no-snapshot` after a backup"

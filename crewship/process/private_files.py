@@ -23,12 +23,3 @@ def write_secret(path: Path, text: str) -> None:
         output.flush()
         os.fsync(output.fileno())
     aside.replace(path)
-
-
-def synced(directory: Path) -> None:
-    """Returns when the names in a directory are on the disk."""
-    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -15,6 +15,7 @@ import fcntl
 import json
 import logging
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
@@ -31,6 +32,8 @@ from crewship.process.postgres import ADMIN, ARCHIVE_SLOT, Connection, EmbeddedP
 from crewship.process.postgres_child import STOP_TIMEOUT, PostgresError
 from crewship.process.postgres_programs import called, started
 from crewship.process.private_files import make_private, write_secret
+from models.migrations.cluster import NOTE
+from resolvers.instance.bundles import records
 from resolvers.instance.bundles.files import has_room
 
 log = logging.getLogger("crewship.archive")
@@ -38,6 +41,8 @@ log = logging.getLogger("crewship.archive")
 SEGMENT: Final = 16 << 20
 KEPT_BY_SERVER: Final = 10  # percent of the disk that segments may take which the archive does not receive
 AGAIN: Final = 5.0  # seconds until a receiver that ended is started again
+LONGEST: Final = 600.0  # seconds between two attempts at a first base backup, which begin with AGAIN
+WATCHED: Final = 30.0  # seconds until what a metric shows is looked at again
 FULL_EVERY: Final = 7  # base backups; those in between are incremental
 UNFINISHED: Final = ".unfinished"
 IDENTITY: Final = """
@@ -162,6 +167,8 @@ class Archiver:
         make_private(folder)
         self._folder, self._connection, self._line = folder, connection, begin(folder, connection)
         self._stopping = threading.Event()
+        self._failing: str | None = None
+        self._noted: dict[str, str | None] | None = None
         self._thread = threading.Thread(target=self._keep_receiving, name="wal-archive", daemon=True)
         self._thread.start()
 
@@ -184,6 +191,8 @@ class Archiver:
                 reason, began = str(error), False  # also where this process may start no other
             if not self._stopping.is_set():
                 log.error("the archive receives nothing; it is tried again: %s", reason)
+                self._failing = reason
+                self._note()
                 self._stopping.wait(AGAIN)
 
     def _receive(self) -> str:
@@ -192,20 +201,56 @@ class Archiver:
         with tempfile.TemporaryFile() as said:
             where = ("--directory", self._line.wal, "--slot", ARCHIVE_SLOT, "--synchronous", "--no-loop")
             process = started("pg_receivewal", *where, connection=self._connection, output=said)
-            if not self._line.bases():
-                self._first_backup()
-            process.wait()
+            self._attend(process)
             said.seek(0)
             return said.read()[-500:].decode(errors="replace").strip()
 
-    def _first_backup(self) -> None:
+    def _attend(self, receiver: "subprocess.Popen[bytes]") -> None:
+        """Returns when the receiver has ended. Meanwhile makes the first base backup, after growing pauses until one
+        succeeds.
+        """
+        pause = AGAIN
+        while True:
+            self._note()
+            wait = WATCHED
+            if not self._line.bases() and not self._stopping.is_set() and not self._first_backup():
+                wait, pause = pause, min(2 * pause, LONGEST)
+            self._note()
+            try:
+                receiver.wait(wait)
+            except subprocess.TimeoutExpired:
+                self._failing = None  # it has received for a while
+            else:
+                return
+
+    def _note(self) -> None:
+        """Stores what the metrics show. Before the first migration there is no table for it."""
+        bases = self._line.bases()
+        found = {"base": bases[-1].at.isoformat() if bases else None, "failing": self._failing}
+        if found == self._noted:
+            return
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            asyncio.run(_noted(self._connection, found))
+            self._noted = found
+
+    def _first_backup(self) -> bool:
+        """Returns false if it failed."""
         try:
             base = asyncio.run(backup(self._line, self._connection, full=True))
         except (PostgresError, StartError, OSError, RuntimeError, asyncpg.PostgresError) as error:
             if not self._stopping.is_set():
-                log.error("the first base backup of the archive failed: %s", error)
-            return
+                log.error("the first base backup of the archive failed; it is tried again: %s", error)
+            return False
         log.info("the first base backup of the archive is %s (%d MB)", base.path, base.size >> 20)
+        return True
+
+
+async def _noted(connection: Connection, found: dict[str, str | None]) -> None:
+    owner = await asyncpg.connect(connection.owner)
+    try:
+        await owner.execute(NOTE, records.ARCHIVE, json.dumps(found))
+    finally:
+        await owner.close()
 
 
 def _drop_cut(line: Line) -> None:

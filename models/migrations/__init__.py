@@ -51,6 +51,10 @@ UNRELEASED = re.compile(r"0\d{3}")
 """The revisions before the first release."""
 
 
+State = tuple[str | None, str | None]
+"""The revision of a database, and the digests of its function files; none if there are none."""
+
+
 class SchemaError(Exception):
     """The database is at an unknown revision; the text says what to do."""
 
@@ -88,15 +92,16 @@ async def upgrade(
     connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
     try:
         await _take_lock(connection)
-        if (found := await later(connection)) is not None:
+        state = await _state(connection)
+        if (found := await _later(connection, state[0])) is not None:
             return found
         await connection.execute(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
-        found, _ = await known_state(connection)
+        found, _ = await _known(connection, state)
         if before is not None and found is not None and found != head():
             await before(found)
         for tries_left in reversed(range(TABLE_LOCK_TRIES)):
             try:
-                await _bring(dsn, connection, application_role, row_level_security, audit_days)
+                await _bring(dsn, connection, state, application_role, row_level_security, audit_days)
                 break
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
                 if not tries_left:
@@ -106,6 +111,7 @@ async def upgrade(
                     ) from None
                 log.warning("a table is locked, so the migration is tried again")
                 await asyncio.sleep(TABLE_LOCK_PAUSE)
+                state = await _state(connection)  # earlier migrations stay
         await statistics.analyze(connection)
         return head()
     finally:
@@ -115,12 +121,13 @@ async def upgrade(
 async def _bring(
     dsn: str,
     connection: "asyncpg.Connection[asyncpg.Record]",
+    state: State,
     application_role: str | None,
     row_level_security: bool,
     audit_days: int | None,
 ) -> None:
     """Can be repeated after a failure: each part is a transaction that does what is missing."""
-    found, brought = await known_state(connection)
+    found, brought = await _known(connection, state)
     migrated = found != head()
     if migrated:
         from models.migrations import revisions
@@ -142,7 +149,10 @@ async def _bring(
 
 async def later(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:
     """The revision of a database that a later release migrated, if this release works on its tables."""
-    found, _ = await _state(connection)
+    return await _later(connection, (await _state(connection))[0])
+
+
+async def _later(connection: "asyncpg.Connection[asyncpg.Record]", found: str | None) -> str | None:
     if found is None or found in _revisions() or not NAMED.fullmatch(f"{found}_") or number(found) <= number(head()):
         return None
     from_: str | None = await connection.fetchval(KNOWN, WORKS_FROM)
@@ -151,10 +161,13 @@ async def later(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:
 
 async def known_state(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[str | None, str | None]:
     """The revision of a database, and the digests of its function files. Raises SchemaError for an unknown revision."""
-    found, brought = await _state(connection)
-    if found is not None and found not in _revisions():
+    return await _known(connection, await _state(connection))
+
+
+async def _known(connection: "asyncpg.Connection[asyncpg.Record]", state: State) -> State:
+    if (found := state[0]) is not None and found not in _revisions():
         raise await _unknown(connection, found)
-    return found, brought
+    return state
 
 
 async def current(dsn: str) -> str | None:
@@ -224,7 +237,7 @@ async def _take_lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         await asyncio.sleep(0.1)
 
 
-async def _state(connection: Any) -> tuple[str | None, str | None]:
+async def _state(connection: Any) -> State:
     """The revision, and the digests of the function files; none if there are none."""
     if await connection.fetchval("SELECT to_regclass('alembic_version') IS NULL"):
         return None, None

@@ -91,3 +91,12 @@ def mode_of_replaced(parent: int, name: str) -> int | None:
 def kind_of(mode: int) -> str:
     """`file`, `directory`, `link` or `other`."""
     return next((kind for test, kind in _KINDS if test(mode)), "other")
+
+
+def sync_directory(path: str | os.PathLike[str]) -> None:
+    """Returns when the names in a directory are on the disk."""
+    opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -5,6 +5,7 @@ import json
 import re
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -125,6 +126,21 @@ def test_the_name_of_the_newest_file_is_the_head_of_the_history() -> None:
 
 
 @pytest.mark.slow
+async def test_an_upgrade_with_nothing_to_do_reads_the_state_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, state = 0, migrations._state
+
+    async def counted(connection: Any) -> migrations.State:
+        nonlocal read
+        read += 1
+        return await state(connection)
+
+    monkeypatch.setattr(migrations, "_state", counted)
+    assert await migrations.upgrade(database.owner_url, application_role=APPLICATION) == migrations.head()
+    assert read == 1
+
+
 async def test_processes_that_start_together_upgrade_once(empty_database: Database) -> None:
     await asyncio.gather(
         *(migrations.upgrade(empty_database.owner_url, application_role=APPLICATION) for _ in range(5))

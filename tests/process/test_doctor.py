@@ -16,8 +16,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from crewship.cli.checks import Check
 from crewship.cli.doctor import (
-    Check,
     check_coding_agents,
     check_data_directory,
     check_isolation,

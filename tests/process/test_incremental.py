@@ -1,5 +1,6 @@
 """Incremental bundles: each content is sent once, is sealed, and stays for as long as a bundle needs it."""
 
+import hashlib
 import json
 import os
 import time
@@ -16,7 +17,19 @@ from crewship.cli.main import app
 from crewship.process import incremental
 from crewship.process.blob_stores import FolderPlace
 from crewship.process.database import StartError
-from crewship.process.incremental import GRACE, KEY, LEAST, MARK, Apart, key_of, mark, missing_beside, sizes, sweep
+from crewship.process.incremental import (
+    GRACE,
+    KEY,
+    LEAST,
+    MARK,
+    Apart,
+    BesideBundles,
+    key_of,
+    mark,
+    missing_beside,
+    sizes,
+    sweep,
+)
 from resolvers.instance.bundles.beside import CHANGED, MISSING
 from resolvers.instance.bundles.files import Counted, add_files
 from resolvers.instance.bundles.reading import Bundle
@@ -276,8 +289,6 @@ def test_a_bundle_relies_on_nothing_that_could_go(tmp_path: Path, monkeypatch: p
 
 
 def bundle_sha(path: Path) -> str:
-    import hashlib
-
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -289,6 +300,52 @@ async def test_a_place_has_one_passphrase(tmp_path: Path) -> None:
     assert await key_of(place, "the first passphrase") == first
     with pytest.raises(StartError, match="sealed with another passphrase"):
         await key_of(place, "the second passphrase")
+
+
+def test_each_content_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, read = files_of(tmp_path / "files", "one", "two"), list[str]()
+    (files / "again").write_bytes(LARGE["one"])
+    path, _ = made(tmp_path, files, 1)
+    opened = BesideBundles.opened
+
+    def counted(self: BesideBundles, path: str) -> Any:
+        read.append(path)
+        return opened(self, path)
+
+    monkeypatch.setattr(BesideBundles, "opened", counted)
+    assert is_whole(path)
+    assert sorted(read) == sorted(contents_of(path))
+    assert called("verify", str(path)).exit_code == 0
+    assert len(read) == 4
+    for change in (lambda sealed: sealed + b"x", lambda sealed: sealed[:-1], lambda sealed: b"x" + sealed[1:]):
+        [first, *_] = contents(tmp_path)
+        whole = first.read_bytes()
+        first.write_bytes(change(whole))
+        assert not is_whole(path)
+        first.write_bytes(whole)
+    assert is_whole(path)
+
+
+def test_a_content_that_no_file_has_is_compared_too(tmp_path: Path) -> None:
+    path, _ = made(tmp_path, files_of(tmp_path / "files", "one"), 1)
+    with Bundle(path) as bundle:
+        manifest = dict(bundle.manifest)
+        [blob] = bundle.blobs()
+    other, content = f"20260101T000000Z-00000000/{'0' * 64}", b"of no file"
+    line = f"{other} {hashlib.sha256(content).hexdigest()} {len(content)}\n".encode()
+    payload = Payload(tmp_path, SEAL)
+    _, digest = payload.finish()
+    manifest |= {"checksums": {"payload_sha256": f"sha256:{digest}", "content_bytes": 0}}
+    manifest["contents"] = {**manifest["contents"], "blobs": 2}
+    second = tmp_path / "second.tar.zst"
+    write_bundle(second, orjson.dumps(manifest), "", None, payload, line + blob.line)
+    payload.close()
+    assert not is_whole(second)
+    (tmp_path / "blobs" / other).parent.mkdir()
+    (tmp_path / "blobs" / other).write_bytes(content)
+    assert is_whole(second)
+    (tmp_path / "blobs" / other).write_bytes(content[::-1])
+    assert not is_whole(second)
 
 
 def test_a_list_of_contents_leads_nowhere_else(tmp_path: Path) -> None:

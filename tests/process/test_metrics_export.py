@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
@@ -79,8 +79,30 @@ async def test_after_a_refusal_nothing_more_is_sent_and_a_busy_collector_is_aske
     async with Receiver().listening() as receiver:
         receiver.answers = [503, 200, 404]
         async with asyncio.timeout(60):
+            before = counted("collector")
             await metrics_export._repeat(receiver.url, 0.01)
-        assert len(receiver.got) == 3
+        assert (len(receiver.got), counted("collector") - before) == (3, 1)
+
+
+async def test_an_unexpected_error_is_logged_and_counted_and_the_next_attempt_follows(world: World) -> None:
+    attempts, before = 0, counted("error")
+
+    async def failing(address: str) -> bool:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise ValueError("a metric without a number")
+        return False
+
+    with mock.patch.object(metrics_export, "send", failing), mock.patch.object(metrics_export, "log") as log:
+        async with asyncio.timeout(60):
+            await metrics_export._repeat("http://127.0.0.1:9", 0.01)
+    assert (attempts, counted("error") - before) == (2, 1)
+    log.exception.assert_called_once_with("metrics are not exported")
+
+
+def counted(reason: str) -> float:
+    return REGISTRY.get_sample_value("crewship_metrics_export_failures_total", {"reason": reason}) or 0.0
 
 
 async def test_without_a_collector_nothing_is_sent_and_nothing_loaded(world: World) -> None:

@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 import crewship.process.app  # noqa: F401  the metrics of a process that serves
 import schema.live  # noqa: F401  the metrics of sockets
 from models.migrations.cluster import NOTE
-from resolvers.instance.bundles.records import MADE, REHEARSED
+from resolvers.instance.bundles.records import ARCHIVE, MADE, REHEARSED
+from resolvers.instance.running import instance
 from runtime.engine import background, liveness  # noqa: F401  the metrics of one that carries out jobs
 from tests.process.commands import ROOT
 from tests.world import World
@@ -47,11 +48,13 @@ def names(exposition: str) -> set[str]:
 
 
 @pytest.mark.anyio
-async def test_each_metric_that_is_read_exists(world: World) -> None:
+async def test_each_metric_that_is_read_exists(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = {name for expression in expressions() for name in METRIC.findall(expression)}
     assert len(read) > 15
     at = {"created_at": "2026-12-01T00:00:00Z", "seconds": 1.0}
-    for name, fact in {MADE: at | {"size_bytes": 1, "damaged": 0}, REHEARSED: at | {"ok": True}}.items():
+    facts: dict[str, dict[str, Any]] = {MADE: at | {"size_bytes": 1, "damaged": 0}, REHEARSED: at | {"ok": True}}
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"wal_archive": tmp_path}))
+    for name, fact in (facts | {ARCHIVE: {"base": None, "failing": None}}).items():
         await world.database.execute(NOTE, name, json.dumps(fact))
     exposed = names((await world.rest(None, "GET", "/metrics", workspace=None)).text)
     assert read <= exposed, read - exposed

@@ -58,17 +58,50 @@ def listed(entry: IO[bytes]) -> Iterator[Blob]:
 
 def fault(blob: Blob, beside: BundleContents | None) -> str:
     """The text of what is wrong with it; empty if every byte is as it was sent. Opens no seal."""
-    digest, left = hashlib.sha256(), blob.size + 1
+    compared = ComparedContent(blob, beside)
     try:
-        if beside is None:
-            return MISSING.format(blob.path)
-        with beside.opened(blob.path) as file:
-            while left > 0 and (part := file.read(min(writing.COPIED, left))):
-                digest.update(part)
-                left -= len(part)
+        with compared.opened(blob.path):
+            pass
     except FileNotFoundError:
         return MISSING.format(blob.path)
-    return "" if left == 1 and digest.hexdigest() == blob.sha256 else CHANGED.format(blob.path)
+    return compared.fault
+
+
+class ComparedContent:
+    """One content beside a bundle, which is compared with the list of the bundle while it is read."""
+
+    def __init__(self, blob: Blob, beside: BundleContents | None) -> None:
+        self._blob, self._beside = blob, beside
+        self.fault = ""
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[IO[bytes]]:
+        if self._beside is None:
+            raise FileNotFoundError(path)
+        with self._beside.opened(path) as file:
+            read: Any = _Hashed(file, self._blob.size)
+            yield read
+            while read.read(writing.COPIED):
+                pass
+        if read.left != 1 or read.sha256 != self._blob.sha256:
+            self.fault = CHANGED.format(self._blob.path)
+
+
+class _Hashed:
+    """Reads and hashes at most one byte more than the content is said to have."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self.left, self._digest = file, size + 1, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        part = self._file.read(min(size, self.left) if size >= 0 else self.left) if self.left else b""
+        self._digest.update(part)
+        self.left -= len(part)
+        return part
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
 
 
 class _AtMost:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from resolvers.instance.bundles.sealing import Piped, Sealing, sealed_into
+from resolvers.instance.confined import sync_directory
 from resolvers.instance.telemetry import log
 
 MANIFEST: Final = "MANIFEST.json"
@@ -124,7 +125,7 @@ def write_bundle(
         file.flush()
         os.fsync(file.fileno())
     os.rename(partial, target)
-    sync(target.parent)
+    sync_directory(target.parent)
     return int(measured.size) + TRAILER
 
 
@@ -134,14 +135,6 @@ def _tar_into(file: Any) -> tarfile.TarFile:
 
 def trailer(digest: bytes) -> bytes:
     return struct.pack("<II", _SKIPPED, len(MARK) + len(digest)) + MARK + digest
-
-
-def sync(folder: Path) -> None:
-    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(here)
-    finally:
-        os.close(here)
 
 
 def _entry(name: str, size: int, mode: int = 0o600) -> tarfile.TarInfo:

@@ -11,7 +11,7 @@ from sqlmodel import col
 from models import migrations
 from models.kernel import InstanceFact
 from resolvers.instance.bundles import records
-from resolvers.kernel import AcrossWorkspaces, Refusal, across_workspaces
+from resolvers.kernel import AcrossWorkspaces, Refusal, across_workspaces, instance
 from resolvers.kernel.store.database import database
 
 PATIENCE: Final = 3.0  # seconds, for answers about a database that may not give any
@@ -26,18 +26,17 @@ async def of_database(read: Callable[[], Awaitable[Mapping[str, str]]]) -> Colle
     asked = CollectorRegistry()
     try:
         async with asyncio.timeout(PATIENCE):
-            revision = await revision_of_database()
-            records.show(await read(), asked)
+            async with database.lease() as conn:
+                revision = await migrations.revision(conn)
+            facts = dict(await read())
+            if instance.settings.wal_archive is None:  # a copy of a database has the fact of the former server
+                facts.pop(records.ARCHIVE, None)
+            records.show(facts, asked)
     except TROUBLE:
         return CollectorRegistry()
     if revision is not None:
         Gauge("crewshipd_db_migration_version", MIGRATION, registry=asked).set(migrations.number(revision))
     return asked
-
-
-async def revision_of_database() -> str | None:
-    async with asyncio.timeout(PATIENCE), database.lease() as conn:
-        return await migrations.revision(conn)
 
 
 async def read_facts() -> dict[str, str]:

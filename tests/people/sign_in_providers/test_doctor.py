@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from crewship.cli.doctor import Check, check_sign_in_providers
+from crewship.cli.checks import Check
+from crewship.cli.doctor import check_sign_in_providers
 from resolvers.instance.settings import load_settings
 from tests.people.sign_in_providers.provider import CLIENT, SECRET, Provider
 
