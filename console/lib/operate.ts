@@ -8,9 +8,29 @@ export interface Form {
   id: string;
   note: string;
   fields: readonly FormField[];
+  /** The row that it changes: the field that names it, and the documents that read it and list those that can be chosen. */
+  row?: { field: string; read?: string; list?: string };
 }
-export type Variables = { ws?: string; input?: Record<string, unknown> };
+export type Variables = { ws?: string; input?: Record<string, unknown>; version?: number };
 export const documentOf = ({ id }: Form) => document<Record<string, unknown>, Variables>(id);
+
+/** A row as it is: the values that the fields begin with, and the version that is sent with the change. */
+export type Row = { id: string; version: number } & Record<string, unknown>;
+export const rowDocument = (id: string) => document<{ row: Row | null }, { ws: string; id: string }>(id);
+
+export type Offered = readonly { id: string; name: string; slug?: string; viewerCan?: readonly string[] }[];
+export const listDocument = (id: string) => document<{ rows: Offered | { nodes: Offered } | null }, { ws: string }>(id);
+
+/** What a field shows of the value of a row. */
+export function writtenOf(value: unknown): string | undefined {
+  if (value === null || value === undefined) return undefined;
+  if (Array.isArray(value)) return value.join("\n");
+  return typeof value === "object" ? JSON.stringify(value, null, 2) : String(value as string | number | boolean);
+}
+
+/** The values of a result that are shown once. */
+export const secretsOf = (result: unknown): [name: string, value: string][] =>
+  Object.entries((result ?? {}) as Record<string, unknown>).flatMap(([name, value]) => (/^(token|secret)$/i.test(name) && typeof value === "string" ? [[name, value]] : []));
 
 const SECRET = /(passphrase|identity|secret|password)$/i;
 const LONG = /(content|prompt|description|reason|rationale|text)$/i;
@@ -40,13 +60,14 @@ export function controlOf([name, type]: FormField): Control {
   return LONG.test(name) ? "long" : "line";
 }
 
-/** The input, of what was written: what is empty is left out. Throws for what cannot be read. */
-export function inputOf(fields: readonly FormField[], written: Readonly<Record<string, string>>): Record<string, unknown> {
+/** The input, of what was written: what is empty is left out, or null where the row has a value. Throws for what cannot be read. */
+export function inputOf(fields: readonly FormField[], written: Readonly<Record<string, string>>, row?: Row): Record<string, unknown> {
   return Object.fromEntries(
     fields.flatMap((field) => {
       const [name, , needed] = field;
       const control = controlOf(field);
       const text = written[name] ?? "";
+      if (!text.trim() && name in written && !needed && writtenOf(row?.[name])) return [[name, null]];
       if (!text.trim()) return needed && control === "line" ? [[name, ""]] : [];
       if (control === "flag") return [[name, text === "true"]];
       if (control === "number") return [[name, Number(text)]];

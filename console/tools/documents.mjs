@@ -133,15 +133,16 @@ export async function writeDocuments() {
   const called = new Set(sent.flatMap(({ selectionSet }) => selectionSet.selections.map(({ name }) => name.value)));
   const { documents: others, forms } = formsOf(schema, called);
   const known = deeds(schema);
-  for (const [operation, written] of others) {
+  const shortOf = new Map();
+  for (const [name, written] of others) {
     const text = stripIgnoredCharacters(written);
     const id = createHash("sha256").update(text).digest("hex");
     manifest[id] = text;
-    forms[operation].id = id.slice(0, NAME);
+    shortOf.set(name, id.slice(0, NAME));
   }
-  const does = { ...acts(sent, ids, schema), ...Object.fromEntries([...others.keys()].map((operation) => [operation, [known.get(operation)]])) };
+  const does = { ...acts(sent, ids, schema), ...Object.fromEntries(Object.keys(forms).map((operation) => [operation, [known.get(operation)]])) };
   writeFileSync(join(GENERATED, "acts.ts"), `export const ACTS: Readonly<Record<string, readonly [text: string, ...documents: string[]]>> = ${JSON.stringify(does)};\n`);
-  writeFileSync(join(GENERATED, "forms.ts"), `import type { Form } from "../lib/operate";\n\nexport const FORMS: Readonly<Record<string, Form>> = ${JSON.stringify(forms)};\n`);
+  writeFileSync(join(GENERATED, "forms.ts"), `import type { Form } from "../lib/operate";\n\nexport const FORMS: Readonly<Record<string, Form>> = ${JSON.stringify(forms, (_, value) => shortOf.get(value) ?? value)};\n`);
   return Object.fromEntries(Object.entries(manifest).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 

@@ -148,6 +148,13 @@ class Run(TenantTable, table=True):
             "finished_at",
             postgresql_where=text("status IN ('FAILED', 'TIMEOUT')"),
         ),
+        Index(
+            "runs_ended_list_idx",
+            "workspace_id",
+            text("finished_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("finished_at IS NOT NULL"),
+        ),
         Index("runs_chat_id_list_idx", "workspace_id", "chat_id", text("began_at DESC"), text("id DESC")),
         Index(
             "runs_parent_id_list_idx",

@@ -153,7 +153,7 @@ async def test_people_and_links_of_a_crew_by_keys_on_a_phone(place: World, page:
     await page.look(*PHONE)
     assert await page.value("document.documentElement.scrollWidth <= innerWidth")
     await press(page, "Remove", "main ul[aria-label=People]")
-    await page.see("Nobody has a role of their own here", "main")
+    await page.see("No one is listed yet", "main")
     await page.press("z")
     await page.see("Ada Lovelace", "main ul[aria-label=People]")
     assert await place.database.fetchval("SELECT count(*) FROM crew_members WHERE user_id = $1", ada) == 1

@@ -129,11 +129,33 @@ def test_every_document_of_the_source_was_built() -> None:
     )
     named = set(re.findall(r"^(?:query|mutation|subscription) (\w+)", written, re.MULTILINE))
     built = {text.split("(")[0].split("{")[0].split(" ")[1] for text in console.documents().values()}
-    assert named == {name for name in built if not name.startswith("Do_")}  # forms of operations are generated
+    assert named == {name for name in built if not name.startswith(("Do_", "Of_", "All_"))}  # of generated forms
+
+
+def test_notes_of_generated_forms_are_plain() -> None:
+    """Codes of errors and names of columns are words of programs."""
+    [script] = [
+        text
+        for name, built in console.FILES.items()
+        if name.endswith(".js") and "bulkImportSkills:{" in (text := built.plain.decode())
+    ]
+    notes = re.findall(r"""note:(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`|'([^']*)')""", script)
+    found = ["".join(note) for note in notes]
+    assert len(found) > 20
+    of_programs = re.compile(r"`|\b(?!node_modules)\w+_\w|CONFLICT|UNAVAILABLE|Idempotent")
+    assert [note for note in found if of_programs.search(note)] == []
 
 
 def components() -> list[Path]:
     return [path for path in SOURCE.rglob("*.svelte") if "node_modules" not in path.parts]
+
+
+def test_code_that_cannot_be_loaded_says_so() -> None:
+    """Each part that is loaded when it is shown has a place for its failure: `Later`, or a branch of its own."""
+    awaits = re.compile(r"\{#await ((?:(?!\{/await\}).)*)\{/await\}", re.DOTALL)
+    found = [(path.name, block) for path in components() for block in awaits.findall(path.read_text())]
+    assert len(found) > 3
+    assert [(name, block[:60]) for name, block in found if ":catch" not in block] == []
 
 
 def test_components_are_short_and_parse_no_markup() -> None:

@@ -199,6 +199,8 @@ async def test_any_row_is_handed_over_and_taken_back_by_keys_on_a_phone(
         await page.press("Enter")
         await page.until("document.activeElement.matches('form select')")
         await give(page, ".waits form select", place.admin.user_id)
+        offered = await page.value("[...document.querySelectorAll('.waits form option')].map(one => one.value)")
+        assert place.viewer.user_id not in offered  # whose role decides nothing
         await page.fill(".waits form textarea", "You know it")
         await judge(page, axe, "hand over")
         await pictures(page, "now-hand-over")

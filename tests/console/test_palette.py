@@ -1,12 +1,11 @@
 """The palette: everything that a person may do, from the operations that the service names."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.people.workspaces import Membership, Role
-from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.console.deck import PHONE, enter, give, page, pictures, place
 from tests.people.auth.browsers import new_user
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
@@ -65,7 +64,7 @@ async def test_an_act_of_the_page_comes_first(place: World, page: Page) -> None:
     assert page.complaints == []
 
 
-async def test_a_viewer_is_offered_less(place: World, page: Page, tmp_path: Path) -> None:
+async def test_a_viewer_is_offered_less(place: World, page: Page) -> None:
     """And the others still are there: screens, and what is found."""
     eve = await new_user(place, full_name="Eve", email="eve@palette.example")
     here: dict[str, Any] = {"workspace_id": place.workspace.id, "user_id": eve.id}
@@ -77,6 +76,66 @@ async def test_a_viewer_is_offered_less(place: World, page: Page, tmp_path: Path
     await close(page)
     await offered(page, "scout")
     await page.see("Scout", "#palette-hits")
+    assert page.complaints == []
+
+
+async def opens(page: Page, act: str) -> None:
+    """By its own words, the first of what is offered."""
+    assert (await offered(page, act))[0] == act
+    await page.press("Enter")
+    await page.until("document.querySelector('dialog[open] form')")
+
+
+async def test_a_secret_that_is_shown_once_can_be_copied(place: World, page: Page) -> None:
+    await page.look(*PHONE)
+    await enter(page, place)
+    await opens(page, "Create a runner")
+    await page.fill("dialog [name=name]", "Ada's laptop")
+    await page.press("Enter", control=True)
+    await page.see("Token: copy it now. It is shown once.", "dialog")
+    token = await page.value("document.querySelector('dialog code').innerText")
+    copied = "navigator.clipboard.writeText = async text => { window.copied = text }"
+    await page.value(copied)
+    await page.click("dialog button.primary")
+    await page.until("window.copied")
+    assert await page.value("window.copied") == token
+    assert len(token) > 20
+    assert token not in await page.value("document.querySelector('dialog pre').innerText")
+    assert await page.value("document.querySelector('dialog[open]').scrollWidth <= innerWidth")
+    assert page.complaints == []
+
+
+async def test_a_generated_edit_begins_from_the_row_and_sends_its_version(place: World, page: Page) -> None:
+    """A change of another user meanwhile is not lost: the form says so, and shows it."""
+    made = await place.graphql(
+        place.owner,
+        'mutation($ws: ID!) { registerRunner(workspaceId: $ws, input: {name: "Barge"}) { id runner { version } } }',
+    )
+    id = made["data"]["registerRunner"]["id"]
+    await enter(page, place)
+    await opens(page, "Update a runner")
+    await give(page, "dialog [name=id]", id)
+    await page.until("document.querySelector('dialog [name=name]').value === 'Barge'")
+    other = 'mutation($ws: ID!, $id: ID!) { updateRunner(workspaceId: $ws, input: {id: $id, name: "Skiff"}) { id } }'
+    assert (await place.graphql(place.owner, other, {"id": id}))["data"]["updateRunner"]["id"] == id
+    await page.fill("dialog [name=name]", "Yacht")
+    await page.press("Enter", control=True)
+    await page.see("Somebody has changed this meanwhile", "dialog [role=alert]")
+    named = "SELECT name FROM runners WHERE id = $1"
+    assert await place.database.fetchval(named, id) == "Skiff"
+    await page.press("Enter", control=True)
+    await page.see("Done", "dialog [role=status]")
+    assert await place.database.fetchval(named, id) == "Yacht"
+
+
+async def test_code_that_cannot_be_loaded_is_said_above_the_page(place: World, page: Page) -> None:
+    await enter(page, place)
+    await page.command("Network.enable")
+    await page.command("Network.setBlockedURLs", urls=["*/assets/Palette*"])
+    await page.press("k", control=True)
+    await page.until("document.querySelector('dialog[open] .failure')")
+    await page.press("Escape")
+    await page.until("!document.querySelector('dialog[open]')")
 
 
 async def test_an_act_without_a_screen_has_a_form_of_its_input(place: World, page: Page, axe: str) -> None:

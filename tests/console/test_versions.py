@@ -11,6 +11,7 @@ from graphql import (
     parse,
 )
 
+from crewship.perimeter import console
 from tests.published import published
 
 ROOT = Path(__file__).parents[2]
@@ -25,15 +26,22 @@ UNVERSIONED = {"setFeatureFlagOverride": "one state of the workspace: the latest
 
 
 def _mutations() -> list[tuple[str, FieldNode]]:
+    """Of the source, and of the forms that the build generates."""
+    paths = [path for path in sorted((ROOT / "console").rglob("*.graphql")) if "node_modules" not in path.parts]
+    texts = [(str(path.relative_to(ROOT)), path.read_text()) for path in paths]
+    texts += [("generated", text) for text in console.documents().values() if text.startswith("mutation Do_")]
     found = []
-    for path in sorted((ROOT / "console").rglob("*.graphql")):
-        if "node_modules" in path.parts:
-            continue
-        for definition in parse(path.read_text()).definitions:
+    for where, text in texts:
+        for definition in parse(text).definitions:
             if isinstance(definition, OperationDefinitionNode) and definition.operation is OperationType.MUTATION:
                 fields = [each for each in definition.selection_set.selections if isinstance(each, FieldNode)]
-                found += [(str(path.relative_to(ROOT)), each) for each in fields]
+                found += [(where, each) for each in fields]
     return found
+
+
+def test_generated_forms_are_seen() -> None:
+    named = {field.name.value for where, field in _mutations() if where == "generated"}
+    assert {"updateRunner", "setCrewPersona", "updateMissionTemplate", "allowCredentialOnRunners"} <= named
 
 
 def test_edits_of_versioned_rows_send_the_version() -> None:

@@ -129,9 +129,13 @@ export class Conversation {
 
   /** The beginning of a long turn. */
   async readSteps(turn: Turn): Promise<void> {
-    const { stepsOf } = await import("./past.svelte");
-    turn.opened = true;
-    this.trouble = await stepsOf(this, turn);
+    try {
+      const { stepsOf } = await import("./past.svelte");
+      turn.opened = true;
+      this.trouble = await stepsOf(this, turn);
+    } catch (error) {
+      this.trouble = reasonOf(error as Error).message;
+    }
   }
 
   /** Sends a message, or queues it while the agent works. Returns whether the server took it. */

@@ -1,8 +1,10 @@
-import type { RunsQueryVariables, RunState } from "../../generated/types";
-import { addressed, between } from "../../lib/addressed";
+import type { RunsQueryVariables, RunSort, RunState } from "../../generated/types";
+import { addressed, between, beginOf } from "../../lib/addressed";
 
 export const STATES: readonly RunState[] = ["QUEUED", "RUNNING", "WAITING", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"];
-export const FILTERS = ["state", "trigger", "q", "agent", "crew", "model", "mission", "issue", "since", "until"] as const;
+export const FILTERS = ["state", "trigger", "q", "agent", "crew", "model", "mission", "issue", "since", "until", "ended"] as const;
+
+export const SORTS: readonly RunSort[] = ["oldest", "ended"];
 
 /** A filter of several values: "FAILED,TIMEOUT". */
 export const several = (query: URLSearchParams, name: string): string[] => (query.get(name) ?? "").split(",").filter(Boolean);
@@ -13,11 +15,12 @@ export function variablesOf(ws: string, query: URLSearchParams): RunsQueryVariab
   const triggers = several(query, "trigger");
   return {
     ws,
-    ...addressed(query, FILTERS.slice(3)),
+    ...addressed(query, ["agent", "crew", "model", "mission", "issue"]),
     ...between(query),
+    endedSince: beginOf(query, "ended"),
     state: states[0] && states,
     trigger: triggers[0] && triggers,
     search: query.get("q")?.trim() || undefined,
-    sort: query.get("sort") === "oldest" ? "oldest" : undefined,
+    sort: SORTS.find((one) => one === query.get("sort")),
   };
 }

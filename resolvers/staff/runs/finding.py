@@ -35,13 +35,20 @@ from resolvers.staff.runs.listing import newest_first
 
 
 class RunSort(StrEnum):
-    """The order of a list of runs, by the time at which they began; before that, by their creation."""
+    """The order of a list of runs, by the time at which they began; before that, by their creation. `ended` lists runs
+    that have ended, the last one first.
+    """
 
     newest = "newest"
     oldest = "oldest"
+    ended = "ended"
 
 
-ORDERS = {RunSort.newest: newest_first, RunSort.oldest: (col(Run.began_at), col(Run.id))}
+ORDERS = {
+    RunSort.newest: newest_first,
+    RunSort.oldest: (col(Run.began_at), col(Run.id)),
+    RunSort.ended: (col(Run.finished_at).desc(), col(Run.id).desc()),
+}
 States = Annotated[list[RunState], at_most(MOST_LISTED), CommaList(RunState)]
 ONE: Any = constant(1)
 LOOKED_AT = 20_000
@@ -65,6 +72,7 @@ class FindRuns(Paging):
     trigger: Annotated[CommaTexts | None, Filter(Run.trigger_type, leads=True)] = None
     since: Annotated[Since, from_time(Run.began_at)] = None
     until: Annotated[Until, up_to(Run.began_at)] = None
+    ended_since: Annotated[Since, from_time(Run.finished_at)] = None
     search: Annotated[Text | None, Filter(scope="chats:read")] = None
     sort: Annotated[RunSort, Otherwise(RunSort.newest), Order(ORDERS)] = RunSort.newest
 
@@ -75,10 +83,13 @@ def find_runs(scope: QueryScope, data: FindRuns) -> Page[Run]:
 
     Newest first, unless `sort` says otherwise. Filters are combined with AND; `state` and `trigger` match one of
     several values. `issueId` and `missionId` match the mission or issue of the run's assignment, `crewId` the crew of
-    the agent when the run was created. `since` and `until` are inclusive. `search` looks at the newest 20,000 runs, and
-    requires the scope `chats:read`, because the input of a run may be a message.
+    the agent when the run was created. `since` and `until` are inclusive; `endedSince` matches runs that have ended
+    since then, whenever they began. `search` looks at the newest 20,000 runs, and requires the scope `chats:read`,
+    because the input of a run may be a message.
     """
     rows = scope.select(Run).matching(data)
+    if data.sort is RunSort.ended:
+        rows = rows.where(col(Run.finished_at).is_not(None))
     if data.search is not None:
         sought: Any = data.search
         absent = sought.clause.is_(None)

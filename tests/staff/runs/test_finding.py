@@ -21,9 +21,9 @@ pytestmark = pytest.mark.anyio
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
 FIND = """query($ws: ID!, $first: Int, $after: String, $crew: ID, $state: [RunState!], $trigger: [String!],
 $model: String, $agent: ID, $mission: ID, $issue: ID, $since: DateTime, $until: DateTime,
-$sort: RunSort, $search: String) { findRuns(workspaceId: $ws, search: $search,
+$endedSince: DateTime, $sort: RunSort, $search: String) { findRuns(workspaceId: $ws, search: $search,
 first: $first, after: $after, crewId: $crew, state: $state, trigger: $trigger, model: $model, agentId: $agent,
-missionId: $mission, issueId: $issue, since: $since, until: $until, sort: $sort) {
+missionId: $mission, issueId: $issue, since: $since, until: $until, endedSince: $endedSince, sort: $sort) {
     totalCount nodes { id state } pageInfo { hasNextPage endCursor }
 } }"""
 
@@ -52,8 +52,21 @@ class Log:
         await self.world.add(self.mission, chat, given)
         parked = {"waits_for": "approval", "waits_since": START, "leased_until": NEVER}
         for agent, status, fields in (
-            (self.agent, RunStatus.COMPLETED, {"model": "m-1", "prompt": "Hoist 100% of the sail"}),
-            (self.agent, RunStatus.FAILED, {"model": "m-2", "trigger_type": "WEBHOOK", "error_message": "No WIND"}),
+            (
+                self.agent,
+                RunStatus.COMPLETED,
+                {"model": "m-1", "prompt": "Hoist 100% of the sail", "finished_at": START + timedelta(hours=2)},
+            ),
+            (
+                self.agent,
+                RunStatus.FAILED,
+                {
+                    "model": "m-2",
+                    "trigger_type": "WEBHOOK",
+                    "error_message": "No WIND",
+                    "finished_at": START + timedelta(hours=1),
+                },
+            ),
             (second, RunStatus.RUNNING, {"started_at": START + timedelta(minutes=2)} | parked),
             (second, RunStatus.RUNNING, {"trigger_type": "ASSIGNMENT", "assignment_id": given.id}),
             (stranger, RunStatus.TIMEOUT, {"model": "m-1"}),
@@ -83,6 +96,10 @@ def at(minutes: int) -> str:
 CASES: dict[str, tuple[dict[str, Any], list[int]]] = {
     "a crew": ({}, [3, 2, 1, 0]),
     "oldest first": ({"sort": "oldest"}, [0, 1, 2, 3]),
+    "the last ended first, whenever they began": ({"sort": "ended"}, [0, 1]),
+    "ended since": ({"endedSince": at(90)}, [0]),
+    "ended since, of a state": ({"endedSince": at(0), "state": ["FAILED", "WAITING"]}, [1]),
+    "ended since, the last first": ({"endedSince": at(60), "sort": "ended"}, [0, 1]),
     "waiting": ({"state": ["WAITING"]}, [2]),
     "queued": ({"state": ["QUEUED"]}, [3]),
     "several states": ({"state": ["COMPLETED", "WAITING", "TIMEOUT"]}, [2, 0]),
@@ -156,6 +173,17 @@ async def test_pages_follow_each_other(log: Log) -> None:
         after = page["pageInfo"]["endCursor"]
     assert not page["pageInfo"]["hasNextPage"]
     assert found == [log.runs[number].id for number in (3, 2, 1, 0)]
+
+
+async def test_pages_of_ended_runs_follow_each_other(log: Log) -> None:
+    found, after = list[str](), None
+    for _ in range(2):
+        given = {"crew": log.crew.id, "first": 1, "after": after, "sort": "ended"}
+        page = (await log.world.graphql(log.world.viewer, FIND, given))["data"]["findRuns"]
+        found += [node["id"] for node in page["nodes"]]
+        after = page["pageInfo"]["endCursor"]
+    assert found == [log.runs[number].id for number in (0, 1)]
+    assert not page["pageInfo"]["hasNextPage"]
 
 
 async def test_a_stranger_finds_none(log: Log) -> None:

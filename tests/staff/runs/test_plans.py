@@ -118,6 +118,21 @@ async def test_a_list_of_runs_goes_by_its_index(world: World, busy: Any, monkeyp
     assert len(page["nodes"]) == 20
 
 
+async def test_the_runs_that_ended_last_go_by_their_index(
+    world: World, busy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = (
+        "query($ws: ID!, $after: String) { findRuns(workspaceId: $ws, first: 20, after: $after, sort: ended) {"
+        " nodes { id } pageInfo { endCursor } } }"
+    )
+    with listening(monkeypatch) as sent:
+        page = (await world.graphql(world.viewer, document, {"after": None}))["data"]["findRuns"]
+    found = await explain(world, sent, "runs")
+    assert scans(found, "runs") <= {"Index Scan runs_ended_list_idx", "Index Only Scan runs_ended_list_idx"}
+    assert buffers(found) < 100
+    assert len(page["nodes"]) == 20
+
+
 @pytest.mark.parametrize("offset", [0, ROWS - 100])
 async def test_a_page_of_a_log(world: World, busy: Any, monkeypatch: pytest.MonkeyPatch, offset: int) -> None:
     found = await plans(world, monkeypatch, f"/agents/{busy[0].id}/logs", "run_frames", offset=offset)

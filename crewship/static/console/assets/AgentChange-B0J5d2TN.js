@@ -1,1 +1,0 @@
-import{Rt as e}from"./index-CrbdutwT.js";var t=e(`3fa2d91d2a1f51f68c26be1308540986`);export{t};

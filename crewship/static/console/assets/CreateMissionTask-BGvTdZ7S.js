@@ -1,1 +1,0 @@
-import{Rt as e}from"./index-CrbdutwT.js";var t=e(`9317e3335c18d4529c21ec4506b4051e`);export{t};

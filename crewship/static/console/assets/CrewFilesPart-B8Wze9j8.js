@@ -1,1 +1,0 @@
-import{hr as e,mr as t}from"./index-CrbdutwT.js";import{t as n}from"./Files-DvqiDBBG.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};

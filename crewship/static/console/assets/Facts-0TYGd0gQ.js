@@ -1,1 +1,0 @@
-import{Bn as e,Dn as t,Hn as n,Mn as r,Qn as i,tr as a,un as o,vr as s}from"./index-CrbdutwT.js";var c=n(`<dl><!></dl>`);function l(n,l){let u=o(l,`bare`,3,!1);var d=c();let f;var p=a(d);r(p,()=>l.children),s(d),i(()=>f=t(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),e(n,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{Rt as e}from"./index-CrbdutwT.js";var t=e(`77d8c1e63d008c53998daa6b93c804e4`);export{t};

@@ -1,1 +1,0 @@
-import{Bn as e,Dn as t,Hn as n,On as r,Qn as i,Rn as a,ir as o,tr as s,un as c,vr as l}from"./index-CrbdutwT.js";var u=n(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(n,d){let f=c(d,`live`,3,!1);var p=u();let m;var h=o(s(p),1,!0);l(p),i(()=>{m=t(p,1,r(d.tone),`svelte-9gk0ub`,m,{live:f()}),a(h,d.text)}),e(n,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{Bn as e,Fn as t,Vn as n,Yn as r,hr as i,mr as a,nr as o,ur as s}from"./index-CrbdutwT.js";import{t as c}from"./Terminal-gW7DhepK.js";function l(l,u){i(u,!0);var d=n(),f=o(d);t(f,()=>u.crew.id,e=>{{let t=s(()=>({crew:u.crew.id}));c(e,{get place(){return r(t)},get name(){return u.crew.name}})}}),e(l,d),a()}export{l as default};

@@ -1,1 +1,0 @@
-import{Bn as e,Hn as t,Qn as n,Rn as r,bn as i,hr as a,mr as o,rr as s}from"./index-CrbdutwT.js";import{i as c,o as l,t as u}from"./time.svelte-Ntt0bQ8X.js";var d=t(`<time class="svelte-19qb811"> </time>`);function f(t,f){a(f,!0);var p=d(),m=s(p,!0);n((e,t)=>{i(p,`datetime`,f.at),i(p,`title`,e),r(m,t)},[()=>c(f.at),()=>u(f.at,l())]),e(t,p),o()}export{f as t};

@@ -1,1 +1,0 @@
-import{Bn as e,Mn as t,Vn as n,hr as r,mr as i,nr as a}from"./index-CrbdutwT.js";import{n as o}from"./edits-SL4-GRRr.js";function s(s,c){r(c,!0);let l=o({version:()=>c.version,again:()=>c.again()});var u=n(),d=a(u);t(d,()=>c.children,()=>l),e(s,u),i()}export{s as t};

@@ -1,1 +1,0 @@
-import{Yt as e,an as t,tn as n}from"./index-CrbdutwT.js";import{t as r}from"./failed-Bup34YlR.js";async function i(i,a,o){let s=(i,a)=>{let{message:o,requires:s}=e(i);n.say(r(a,s?t(s):o),{bad:!0})};try{let e=await a(),t=typeof e==`function`?()=>void Promise.resolve(e()).catch(e=>s(e,`Undo`)):void 0;return(o||t)&&n.say(o??i,{undo:t}),!0}catch(e){return s(e,i),!1}}export{i as t};

@@ -1,1 +1,0 @@
-import{gr as e,pr as t}from"./index-CrbdutwT.js";var n=Symbol(`edits`),r=t=>e(n,t),i=()=>t(n);export{r as n,i as t};

@@ -1,1 +1,0 @@
-import{gr as e,pr as t}from"./index-CrbdutwT.js";var n=Symbol(`faults`);function r(t){let r=new Set;return e(n,{of:t,shown:r}),r}function i(e){let r=t(n);return()=>(r?.shown.add(e()),r?.of(e()))}export{r as n,i as t};

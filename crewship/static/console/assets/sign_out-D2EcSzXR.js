@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/push-B7k-wk4R.js","assets/index-CrbdutwT.js"])))=>i.map(i=>d[i]);
-import{$t as e,Rt as t,qt as n}from"./index-CrbdutwT.js";var r=t(`b67e71fb8221c7a214b504c0bf90a96b`);async function i(){await e(async()=>{let{forget:e}=await import(`./push-B7k-wk4R.js`);return{forget:e}},__vite__mapDeps([0,1])).then(({forget:e})=>e()).catch(()=>{}),await n(r,{}),location.assign(`/login`)}export{i as t};
