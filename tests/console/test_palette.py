@@ -91,6 +91,7 @@ async def test_a_secret_that_is_shown_once_can_be_copied(place: World, page: Pag
     await enter(page, place)
     await opens(page, "Create a runner")
     await page.fill("dialog [name=name]", "Ada's laptop")
+    await give(page, "dialog [name=crewId]", await place.database.fetchval("SELECT id FROM crews LIMIT 1"))
     await page.press("Enter", control=True)
     await page.see("Token: copy it now. It is shown once.", "dialog")
     token = await page.value("document.querySelector('dialog code').innerText")
@@ -107,9 +108,12 @@ async def test_a_secret_that_is_shown_once_can_be_copied(place: World, page: Pag
 
 async def test_a_generated_edit_begins_from_the_row_and_sends_its_version(place: World, page: Page) -> None:
     """A change of another user meanwhile is not lost: the form says so, and shows it."""
+    agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout'")
     made = await place.graphql(
         place.owner,
-        'mutation($ws: ID!) { registerRunner(workspaceId: $ws, input: {name: "Barge"}) { id runner { version } } }',
+        "mutation($ws: ID!, $agent: ID!) {"
+        ' registerRunner(workspaceId: $ws, input: {name: "Barge", agentId: $agent}) { id } }',
+        {"agent": agent},
     )
     id = made["data"]["registerRunner"]["id"]
     await enter(page, place)
@@ -125,7 +129,7 @@ async def test_a_generated_edit_begins_from_the_row_and_sends_its_version(place:
     assert await place.database.fetchval(named, id) == "Skiff"
     await page.press("Enter", control=True)
     await page.see("Done", "dialog [role=status]")
-    assert await place.database.fetchval(named, id) == "Yacht"
+    assert await place.database.fetchval(named, id) == "BargeYacht"
 
 
 async def test_code_that_cannot_be_loaded_is_said_above_the_page(place: World, page: Page) -> None:
