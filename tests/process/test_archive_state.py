@@ -19,13 +19,14 @@ from crewship.cli.archive_check import ANOTHER, BEGIN, MAKE, OLD, check_archive
 from crewship.cli.checks import Check
 from crewship.process import postgres_programs, wal_archive
 from crewship.process.database import Access, StartError
+from crewship.process.postgres import ADMIN, ARCHIVE_SLOT, EmbeddedPostgres
 from crewship.process.postgres_child import PostgresError
-from crewship.process.wal_archive import Base, Line
+from crewship.process.wal_archive import LOST, Base, Line, lines, options
 from models.migrations.cluster import NOTE
 from resolvers.instance.bundles.records import ARCHIVE
 from resolvers.instance.running import instance
 from tests.process.commands import until
-from tests.process.test_wal_archive import Archived, _children
+from tests.process.test_wal_archive import Archived, _children, _fetch, restored
 from tests.world import World
 
 FACTS = "CREATE TABLE instance_facts (name text PRIMARY KEY, value text NOT NULL, created_at timestamptz NOT NULL)"
@@ -105,8 +106,7 @@ def lose_receiver(server: Archived, monkeypatch: pytest.MonkeyPatch) -> None:
         return started(*arguments, **named)
 
     monkeypatch.setattr(wal_archive, "started", refused)
-    [receiver] = [pid for pid in _children(os.getpid()) if b"receivewal" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    os.kill(receiver, signal.SIGKILL)
+    end_receiver()
     until(lambda: state(server)["failing"] == "no process can be started")
     assert state(server)["base"] is not None
     until(lambda: not examined(server).ok)
@@ -131,12 +131,72 @@ def old(server: Archived) -> None:
     note.write_text(text)
 
 
+@pytest.mark.slow
+def test_a_lost_slot_begins_a_new_history_with_a_base_backup(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may keep one segment for an archive that is away; it needs more, so the rest is gone."""
+    monkeypatch.setattr(wal_archive, "AGAIN", 0.1)
+    server = Archived(place)
+    server.server = EmbeddedPostgres(server.data_dir, options=options(place) | {"max_slot_wal_keep_size": "16MB"})
+    with server:
+        server.ask("CREATE TABLE kept (n int)")
+        server.write(1)
+        server.backup()
+        server.write(2)
+        before = server.now()
+        server.write(3)
+        server.switch()
+        first, refuses, started = server.line, True, postgres_programs.started
+
+        def refused(*arguments: Any, **named: Any) -> "subprocess.Popen[bytes]":
+            if refuses:
+                raise PostgresError("no process can be started")
+            return started(*arguments, **named)
+
+        until(lambda: len([path for path in first.wal.iterdir() if path.suffix != ".partial"]) > 1)
+        monkeypatch.setattr(wal_archive, "started", refused)
+        end_receiver()
+        for number in range(4, 10):
+            server.write(number)
+            server.switch()
+        between = server.now()
+        until(lambda: loses_its_slot(server))
+        found = examined(server)
+        assert (found.ok, "lacks segments" in found.found) == (False, True)
+        server.write(10)
+        refuses = False
+        until(lambda: len(lines(server.folder)) == 2 and bool(server.line.bases()))
+        assert (server.line.identity, server.line.path != first.path) == (first.identity, True)
+        [base] = server.line.bases()
+        assert base.parent is None  # none of the former history carries it
+        assert len(first.bases()) == 2
+        server.write(11)
+        server.switch()
+        until(lambda: examined(server).ok)
+    assert restored(server, place / "all") == list(range(1, 12))
+    assert restored(server, place / "before", before) == [1, 2]
+    with pytest.raises(StartError, match="has no transaction after"):  # of the time that is lost
+        restored(server, place / "between", between)
+    assert not EmbeddedPostgres(place / "between").cluster.exists()
+
+
+def loses_its_slot(server: Archived) -> bool:
+    """A checkpoint removes segments that are summarized; the server does that in its own time."""
+    assert server.connection is not None
+    asyncio.run(_fetch(server.connection.dsn(ADMIN), "CHECKPOINT"))
+    return server.ask(LOST.replace("$1", f"'{ARCHIVE_SLOT}'")) is True
+
+
+def end_receiver() -> None:
+    [receiver] = [pid for pid in _children(os.getpid()) if b"receivewal" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(receiver, signal.SIGKILL)
+
+
 @pytest.mark.anyio
 async def test_the_metrics_say_that_an_archive_has_no_base_backup(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = "2026-12-01T00:00:00+00:00"
-    facts = {
+    facts: dict[str, list[float]] = {
         json.dumps({"base": None, "failing": None}): [0, 0],
         json.dumps({"base": at, "failing": "no space"}): [datetime.fromisoformat(at).timestamp(), 1],
     }
