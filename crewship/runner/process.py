@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from crewship.runner.server import Busy, RunnerEnded, RunnerServer, Unanswered
+from models.staff.runners import MOST_PIECE, MOST_PIECES
 from runtime.runners.executing import LiveOutput, RunnerCall, execute
 from runtime.sandbox import Sandbox
 
@@ -24,9 +25,8 @@ FIRST: Final = 2.0
 LATER: Final = 10.0
 MANY: Final = 30
 """Seconds between pieces of output: of the first `MANY`, and of later ones."""
-MOST_PIECE: Final = 16_000
-MOST_PIECES: Final = 3
-MOST_RESULTS: Final = 2
+PIECES_AT_ONCE: Final = 3
+RESULTS_AT_ONCE: Final = 2
 """In one report, whose size is limited."""
 DRAIN: Final = 20.0
 TAKEN_OVER: Final = 50.0
@@ -70,7 +70,7 @@ class Held:
             return told
         if self.ended:
             return {**told, "outcome": self.outcome()} if results > 0 else None
-        if pieces > 0 and now - self.pieced >= (FIRST if self.seq < MANY else LATER):
+        if pieces > 0 and self.seq < MOST_PIECES and now - self.pieced >= (FIRST if self.seq < MANY else LATER):
             self.piece = self.piece or self.live.take(MOST_PIECE)
             if self.piece:
                 return {**told, "seq": self.seq + 1, "output": self.piece}
@@ -165,7 +165,8 @@ class RunnerProcess:
                         self._changed.set()
 
     def _due(self) -> list[dict[str, Any]]:
-        now, reports, pieces, results = time.monotonic(), list[dict[str, Any]](), MOST_PIECES, MOST_RESULTS
+        now, reports = time.monotonic(), list[dict[str, Any]]()
+        pieces, results = PIECES_AT_ONCE, RESULTS_AT_ONCE
         for held in self._held.values():
             if held.task is None and self.draining.is_set():
                 continue  # it waits for the next process

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import ClassVar, Final
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlmodel import Field
 
 from models.base import (
     TenantTable,
@@ -25,6 +26,13 @@ from models.sealed import Sealed
 
 MOST_REQUEST: Final = 2_200_000
 """Characters of a call: the longest is that which writes a file."""
+MOST_PIECE: Final = 16_000
+"""Characters of a piece of output."""
+MOST_PIECES: Final = 1_000
+MOST_SHOWN: Final = 64 << 10
+"""Characters of a call's output that are shown while it runs; the result has what a result may have."""
+MOST_STORED: Final = MOST_SHOWN + MOST_PIECE
+"""Characters of all pieces of a call: the last line may go beyond what is shown, and a line says so."""
 
 
 class Runner(TenantTable, Versioned, Timestamps, table=True):
@@ -89,9 +97,10 @@ class RunnerCallState(StrEnum):
 class RunnerCall(TenantTable, table=True):
     """One call of a tool, for one runner. Its id follows from run and step, so that a call is sent once.
 
-    `seq` counts the pieces of output that the runner has sent, `shown` is the last of them, and `taken` the last that
-    the run has shown: the runner sends the next one then. `generation` and `leased_until` are the lease of the process
-    that executes it. Request, output and result are sealed, because they may hold what a run redacts.
+    `seq` counts the pieces of output that the runner has sent and `shown_size` their characters, `shown` is the last of
+    them, and `taken` the last that the run has shown: the runner sends the next one then. `generation` and
+    `leased_until` are the lease of the process that executes it. Request, output and result are sealed, because they
+    may hold what a run redacts.
     """
 
     __tablename__ = "runner_calls"
@@ -112,6 +121,7 @@ class RunnerCall(TenantTable, table=True):
     shown: Sealed | None = secret_field(PROMPT, default=None)
     outcome: Sealed | None = secret_field(2 * PROMPT, default=None)
     seq: int = 0
+    shown_size: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     taken: int = 0
     generation: int = 0
     leased_until: datetime | None = time_field(default=None)

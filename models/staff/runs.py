@@ -95,6 +95,8 @@ class SystemEvent(StrEnum):
 
 NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 """The end of a lease that no worker takes over: of a run that is reported, or waits for a decision."""
+MOST_ANCESTORS: Final = 16
+"""Runs that caused one another: a trace begins at the highest of so many."""
 OUTPUT = (
     ChatEventType.status, ChatEventType.text, ChatEventType.thinking, ChatEventType.tool_call,
     ChatEventType.tool_result, ChatEventType.image,

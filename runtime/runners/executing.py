@@ -9,14 +9,13 @@ from typing import Any, Final
 
 from models.staff.agents import CliAdapter, ToolProfile
 from models.staff.crews import NetworkMode
+from models.staff.runners import MOST_SHOWN
 from runtime.egress import EgressGateway, Policy
 from runtime.runs.job import Failed, Job, Worker
 from runtime.sandbox import Isolation, Sandbox, Workdir
 from runtime.sandbox.process import heard
 from runtime.tools import tools_for
 
-MOST_SHOWN: Final = 64 << 10
-"""Characters of a call's output that are shown while it runs; the result has what a result may have."""
 LONGEST_LINE: Final = 8_000
 CUT_SHORT: Final = "[further output is shown when the command has ended]\n"
 
@@ -52,10 +51,6 @@ class LiveOutput:
             taken.append(self._lines.popleft())
             size += len(taken[-1])
         return "".join(taken)
-
-    @property
-    def waits(self) -> bool:
-        return bool(self._lines)
 
 
 @dataclass(frozen=True, slots=True)

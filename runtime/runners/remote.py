@@ -131,7 +131,6 @@ class RunnerCalls:
             "step": call,
             "runner_id": self._runner_id,
             "agent_id": agent.id,
-            "tool": tool,
             "asked": orjson.dumps(asked.model_dump()).decode(),
         }
         try:

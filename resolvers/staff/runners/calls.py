@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, or_, select
 from sqlmodel import col
 
-from models.bounds import LINE, NAME
+from models.bounds import LINE
 from models.sealed import Sealed
 from models.staff.agents import Agent
 from models.staff.runners import MOST_REQUEST, Runner, RunnerCall, RunnerCallState
@@ -37,7 +37,6 @@ from resolvers.kernel import (
 )
 
 CALL_LEASE: Final = timedelta(seconds=30)
-MOST_PIECE: Final = 16_000
 MOST_CONTENT: Final = 100_000
 MOST_QUEUED: Final = 100
 NOT_ALLOWED: Final = "The agent's runner is no longer in use for this agent"
@@ -83,7 +82,6 @@ class SendCall(Input):
     step: Annotated[str, Field(max_length=LINE)]
     runner_id: Id
     agent_id: Id
-    tool: Annotated[str, Field(max_length=NAME)]
     asked: Annotated[str, Field(max_length=MOST_REQUEST, repr=False)]
 
 
@@ -137,13 +135,13 @@ class CallProgress(BaseModel):
 
 async def follow_call(workspace_id: str, call_id: str, seen: int) -> CallProgress:
     """The progress beyond the piece number `seen`. A lease that has ended is settled here: by the clock of the
-    database, so every reader finds the same.
+    database, so every reader finds the same. A text is read when it is needed: most looks find nothing new.
     """
 
     async def look(rows: AcrossWorkspaces) -> Any:
         here = rows.within(workspace_id)
         call, runner = here.table(RunnerCall), here.table(Runner, "id", "connected_until", "seen_at")
-        shown = [call.c[name] for name in ("state", "seq", "shown", "outcome")]
+        shown = [call.c[name] for name in ("state", "seq")]
         ended = (call.c.leased_until < func.now()).label("ended")
         away = func.now() - func.greatest(runner.c.connected_until, call.c.created_at)
         joined = call.join(runner, runner.c.id == call.c.runner_id)
@@ -158,16 +156,21 @@ async def follow_call(workspace_id: str, call_id: str, seen: int) -> CallProgres
         elif found[0]["ended"] and found[0]["state"] == RunnerCallState.TAKEN:
             taken = col(RunnerCall.state) == constant(RunnerCallState.TAKEN)
             await here.update_where(RunnerCall, *lapsed, taken, state=RunnerCallState.QUEUED)
-        return found[0]
+        column = "shown" if found[0]["seq"] > seen else "outcome"
+        if column == "outcome" and found[0]["state"] != RunnerCallState.ENDED:
+            return found[0], column, None
+        texts = await here.report(select(call.c[column]).where(call.c.id == call_id))
+        return (found[0], column, texts[0][0]) if texts else None
 
-    row = await across_workspaces(look)
-    if row is None:
+    found = await across_workspaces(look)
+    if found is None:
         return CallProgress(failed=GONE)
-    if row["seq"] > seen and row["shown"] is not None:
-        return CallProgress(seq=row["seq"], output=await _opened(row["shown"], call_id, "shown"))
-    if row["state"] == RunnerCallState.ENDED:
-        outcome = ToolOutcome(**orjson.loads(await _opened(row["outcome"], call_id, "outcome")))
-        return CallProgress(seq=seen, outcome=outcome)
+    row, column, sealed = found
+    if sealed is not None:
+        text = await _opened(sealed, call_id, column)
+        if column == "shown":
+            return CallProgress(seq=row["seq"], output=text)
+        return CallProgress(seq=seen, outcome=ToolOutcome(**orjson.loads(text)))
     if row["state"] == RunnerCallState.LOST or (row["state"] == RunnerCallState.RUNNING and row["ended"]):
         return CallProgress(seq=seen, failed=LOST)
     waits = max(float(row["away"]), 0.0) if row["state"] in WAITING else 0.0

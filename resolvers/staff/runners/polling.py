@@ -118,17 +118,18 @@ async def poll_calls(ctx: Context, data: PollCalls) -> CallsForRunner:
     until, rung, runner_id = time.monotonic() + data.wait, asyncio.Event(), ""
 
     def hear(key: str) -> None:
-        if key in (ANYTHING, runner_id):
+        if not runner_id or key in (ANYTHING, runner_id):
             rung.set()
 
-    taken = await _take(ctx, data)
-    runner_id = taken.runner_id
-    replaced = _polls.get(runner_id)
-    if replaced is not None:
-        replaced.set()
-    over = _polls[runner_id] = asyncio.Event()
-    silence = bus.on(Topic.runners, hear)
+    over = asyncio.Event()
+    silence = bus.on(Topic.runners, hear)  # a call that comes after the first look rings
     try:
+        taken = await _take(ctx, data)
+        runner_id = taken.runner_id
+        replaced = _polls.get(runner_id)
+        if replaced is not None:
+            replaced.set()
+        _polls[runner_id] = over
         while not taken.calls and not over.is_set() and (left := until - time.monotonic()) > 0:
             waits = [asyncio.ensure_future(each.wait()) for each in (rung, over)]
             try:

@@ -5,19 +5,18 @@ longer holds is answered with `goes_on` false: the runner ends the command.
 """
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import Field
+from pydantic import Field, model_validator
 from sqlmodel import col
 
 from models.bounds import ID
 from models.sealed import Sealed
-from models.staff.runners import Runner, RunnerCall, RunnerCallState
+from models.staff.runners import MOST_PIECE, MOST_PIECES, MOST_STORED, Runner, RunnerCall, RunnerCallState
 from models.staff.runs import Run, RunStatus
 from resolvers.kernel import REST_ONLY, Action, Auth, Code, Context, Input, Output, Topic, at_most, command, instance
-from resolvers.kernel.ground.inputs import INT32
-from resolvers.staff.runners.calls import CALL_LEASE, MOST_PIECE, ToolOutcome
+from resolvers.staff.runners.calls import CALL_LEASE, ToolOutcome
 from resolvers.staff.runners.polling import MOST_AT_ONCE
 from resolvers.staff.runners.sessions import OfProcess, process_of
 
@@ -25,20 +24,26 @@ HELD = frozenset({RunnerCallState.TAKEN, RunnerCallState.RUNNING})
 
 
 class CallReport(Input):
-    """`seq` numbers the pieces of output from 1; 0 sends none. A piece is stored when the one before it was shown.
-    `outcome` ends the call.
+    """`seq` numbers the pieces of output from 1; 0 sends none. A piece is stored when the one before it was shown. No
+    further one is stored when the pieces of the call would exceed 81,536 characters. `outcome` ends the call.
     """
 
     id: Annotated[str, Field(strict=True, min_length=1, max_length=ID)]
-    seq: Annotated[int, Field(strict=True, ge=0, le=INT32)] = 0
+    seq: Annotated[int, Field(strict=True, ge=0, le=MOST_PIECES)] = 0
     output: Annotated[str, Field(strict=True, max_length=MOST_PIECE)] = ""
     outcome: ToolOutcome | None = None
 
 
 class ReportCalls(OfProcess):
-    """The first report of a call begins it: the runner does nothing before the answer."""
+    """The first report of a call begins it: the runner does nothing before the answer. A call has one report."""
 
     calls: Annotated[list[CallReport], at_most(MOST_AT_ONCE)]
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len({report.id for report in self.calls}) < len(self.calls):
+            raise ValueError("calls: each call can be reported once")
+        return self
 
 
 class CallState(Output):
@@ -95,8 +100,10 @@ async def _changes(call: RunnerCall, report: CallReport, now: datetime) -> dict[
         text = orjson.dumps(report.outcome.model_dump()).decode()
         ended = {"state": RunnerCallState.ENDED, "leased_until": now + timedelta(days=1)}
         return ended | {"outcome": await _sealed(call, "outcome", text)}
-    if report.output and report.seq == call.seq + 1 and call.taken == call.seq:
-        changes |= {"seq": report.seq, "shown": await _sealed(call, "shown", report.output)}
+    size = call.shown_size + len(report.output)
+    if report.output and report.seq == call.seq + 1 and call.taken == call.seq and size <= MOST_STORED:
+        shown = await _sealed(call, "shown", report.output)
+        changes |= {"seq": report.seq, "shown": shown, "shown_size": size}
     return changes
 
 

@@ -1,8 +1,8 @@
 """Operations of runners: one process at a time is connected with a token.
 
-A process chooses a secret of its own when it starts, and is connected for `LEASE` seconds after each request. Another
-process with the same token is refused meanwhile, and takes a higher number afterwards: what the first one sends then
-is refused.
+A process chooses a secret of its own when it starts, and is connected for at least half of `LEASE` after each request:
+a request renews the lease when half of it has passed, so that most write nothing. Another process with the same token
+is refused meanwhile, and takes a higher number afterwards: what the first one sends then is refused.
 """
 
 from datetime import datetime, timedelta
@@ -56,13 +56,12 @@ class ConnectRunner(OfToken):
 
 
 class RunnerConnected(Output):
-    """The connected runner. `lease_seconds`: how long it stays connected without a request."""
+    """The connected runner. `generation`: the number of this process, which its requests name."""
 
     id: str
     name: str
     workspace_id: str
     generation: int
-    lease_seconds: int
 
 
 @command(
@@ -80,7 +79,7 @@ async def connect_runner(ctx: Context, data: ConnectRunner) -> RunnerConnected:
 
     Authenticates with the runner's token. CONFLICT while another process is connected with it.
     """
-    runner, hashed = await runner_of(ctx, data.token, lock=True), digest(data.instance)
+    runner, hashed = await runner_of(ctx, data.token), digest(data.instance)
     now = await ctx.now()
     if _is_connected(runner, now) and runner.instance != hashed:
         await ctx.update(Runner, runner.id, refused_at=NOW)
@@ -95,7 +94,6 @@ async def connect_runner(ctx: Context, data: ConnectRunner) -> RunnerConnected:
         name=runner.name,
         workspace_id=runner.workspace_id,
         generation=generation,
-        lease_seconds=int(LEASE.total_seconds()),
     )
 
 
@@ -121,12 +119,12 @@ async def disconnect_runner(ctx: Context, data: OfProcess) -> Success:
 
 async def process_of(ctx: Context, data: OfProcess) -> Runner:
     """The locked runner of the process that is connected; CONFLICT for any other. It stays connected."""
-    runner = await runner_of(ctx, data.token, lock=True)
+    runner = await runner_of(ctx, data.token)
     same = runner.instance is not None and secret_equals(runner.instance, digest(data.instance))
     if not same or runner.generation != data.generation or runner.connected_until is None:
         raise Refusal(Code.CONFLICT, REPLACED)
     until = await ctx.now() + LEASE
-    if runner.connected_until < until - LEASE / 8:
+    if runner.connected_until < until - LEASE / 2:
         await ctx.update(Runner, runner.id, connected_until=until, seen_at=NOW)
     return runner
 

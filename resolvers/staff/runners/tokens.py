@@ -23,9 +23,9 @@ def _is_genuine(token: str) -> bool:
     return found is not None and secret_equals(found[2], instance.signer.runner_token(found[1]))
 
 
-async def runner_of(ctx: Context, token: str, *, lock: bool = False) -> Runner:
-    """The runner of a token, for an operation declared `late`: its transaction begins here, behind the signature. The
-    call enters the runner's workspace.
+async def runner_of(ctx: Context, token: str) -> Runner:
+    """The locked runner of a token, for an operation declared `late`: its transaction begins here, behind the
+    signature. The call enters the runner's workspace.
     """
     if not _is_genuine(token):
         raise Refusal(Code.UNAUTHENTICATED, UNKNOWN)
@@ -35,8 +35,7 @@ async def runner_of(ctx: Context, token: str, *, lock: bool = False) -> Runner:
     if place is None:
         raise Refusal(Code.UNAUTHENTICATED, UNKNOWN)
     await ctx.enter(place)
-    found = ctx.select(Runner, col(Runner.token_hash) == hashed)
-    runner = await (found.locked() if lock else found).first()
+    runner = await ctx.select(Runner, col(Runner.token_hash) == hashed).locked().first()
     if runner is None:
         raise Refusal(Code.UNAUTHENTICATED, UNKNOWN)
     return runner

@@ -10,7 +10,7 @@ from sqlmodel import col
 from models.resources.costs import ModelCall
 from models.staff.agents import Agent
 from models.staff.run_spans import RunSpan
-from models.staff.runs import Run
+from models.staff.runs import MOST_ANCESTORS, Run
 from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, job
 from resolvers.kernel.background.followers import follow, news
 from resolvers.staff.runs.events import RunCompleted, RunFailed
@@ -19,7 +19,6 @@ MOST_SPANS: Final = 5_000
 """The most spans of a run that are exported, the first ones."""
 AT_ONCE: Final = 100
 """The spans of a request."""
-MOST_ANCESTORS: Final = 16
 FOLLOWER: Final = "trace_export"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client import Gauge
 
-from models.staff.runs import BY_WEBHOOK, NEVER, OUTPUT, RunState, RunStatus
+from models.staff.runs import BY_WEBHOOK, MOST_ANCESTORS, NEVER, OUTPUT, RunState, RunStatus
 from resolvers.instance import trace_context
 from resolvers.kernel import Code, Refusal, Topic
 from resolvers.kernel.declarations.operation import translate
@@ -261,13 +261,13 @@ async def at_work(run_ids: Sequence[str]) -> bool:
     return await _value(ALL_ROWS, AT_WORK, list(run_ids)) is True
 
 
-ROOT = """
+ROOT = f"""
     WITH RECURSIVE above AS (
         SELECT id, parent_id, traceparent, 0 AS depth FROM runs WHERE workspace_id = $2 AND id = $1
         UNION ALL
         SELECT runs.id, runs.parent_id, runs.traceparent, depth + 1 FROM above
         JOIN runs ON runs.workspace_id = $2 AND runs.id = above.parent_id
-        WHERE depth < 16
+        WHERE depth < {MOST_ANCESTORS}
     )
     SELECT id, traceparent FROM above ORDER BY depth DESC LIMIT 1
 """

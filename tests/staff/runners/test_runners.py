@@ -1,5 +1,7 @@
 """Runners: one process a token, calls that are taken and ended once, and what reaches the machine."""
 
+import asyncio
+import time
 from typing import Any
 from unittest import mock
 
@@ -9,13 +11,18 @@ import pytest
 from models.resources.credentials import AgentCredential, Credential, CredentialType
 from models.staff.agents import Agent
 from models.staff.crews import Crew
+from models.staff.runners import MOST_PIECE, MOST_PIECES, MOST_STORED
 from models.staff.runs import Run
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
+from resolvers.kernel.store.across import Everywhere
 from resolvers.kernel.store.database import Database
 from resolvers.resources.credentials.given import given_to
+from resolvers.staff.runners import polling
 from resolvers.staff.runners.calls import AskedTool, GivenToCall, follow_call, piece_shown, send_call, withdraw_call
+from runtime.runners import remote
 from runtime.runners.executing import LONGEST_LINE, LiveOutput
+from runtime.runs.job import Failed
 from tests.sealing import sealed_before
 from tests.world import World
 
@@ -68,7 +75,7 @@ async def send(world: World, runner_id: str, agent: Agent, run: Run, step: str, 
         agent_id=agent.id, agent_slug=agent.slug, crew_id=agent.crew_id, profile="CODING", restricted=False,
         tool="run_command", arguments={"command": "true"}, given=list(given),
     )  # fmt: skip
-    sent = {"run_id": run.id, "step": step, "runner_id": runner_id, "agent_id": agent.id, "tool": "run_command"}
+    sent = {"run_id": run.id, "step": step, "runner_id": runner_id, "agent_id": agent.id}
     sent["asked"] = orjson.dumps(asked.model_dump()).decode()
     answer = await send_call(Caller.service("runtime", world.workspace.id, run.id), sent)
     return str(orjson.loads(answer.body or b"{}")["call_id"])
@@ -128,6 +135,125 @@ async def test_a_call_is_taken_shown_and_ended_once(world: World) -> None:
     ended = await follow_call(place, id, 2)
     assert ended.outcome is not None
     assert ended.outcome.content == "done"
+
+
+async def test_the_output_of_a_call_has_bounds(world: World) -> None:
+    """Of each piece, of their number, of all of them together, and of one report."""
+    crew, agent, run = await crew_with_agent(world, "bounds")
+    made, place = await register(world, crew), world.workspace.id
+    machine = await Machine(world, made["token"]).connect()
+    id = await send(world, made["id"], agent, run, "step")
+    await machine.poll()
+    await machine.report(id)
+    too_large, too_many = [
+        {"id": id, "seq": seq, "output": "x" * size} for seq, size in ((1, MOST_PIECE + 1), (MOST_PIECES + 1, 1))
+    ]
+    twice = [{"id": id, "seq": 1, "output": "a"}, {"id": id, "seq": 1, "output": "b"}]
+    ended = [{"id": id, "outcome": {"content": "over"}}, {"id": id, "seq": 1, "output": "a"}]
+    many = [{"id": f"{id}{number}"} for number in range(17)]
+    for calls in ([too_large], [too_many], twice, ended, many):
+        await machine.ask("calls/report", 400, calls=calls)
+    assert (await follow_call(place, id, 0)).output == ""
+    whole = MOST_STORED // MOST_PIECE
+    for seq in range(1, whole + 1):
+        assert (await machine.report(id, seq=seq, output="x" * MOST_PIECE))["seq"] == seq
+        await piece_shown(place, id, seq)
+    rest = MOST_STORED % MOST_PIECE
+    more = {"seq": whole + 1, "output": "y" * (rest + 1)}
+    assert await machine.report(id, **more) == {"id": id, "goes_on": True, "seq": whole}
+    assert (await machine.report(id, seq=whole + 1, output="y" * rest))["seq"] == whole + 1
+    state = await machine.report(id, outcome={"content": "done"})
+    assert state["goes_on"] is False
+    outcome = (await follow_call(place, id, whole + 1)).outcome
+    assert outcome is not None
+    assert outcome.content == "done"
+
+
+async def test_a_look_at_a_call_reads_the_text_that_it_shows(world: World) -> None:
+    crew, agent, run = await crew_with_agent(world, "lean")
+    made, place = await register(world, crew), world.workspace.id
+    machine = await Machine(world, made["token"]).connect()
+    id = await send(world, made["id"], agent, run, "step")
+    await machine.poll()
+    await machine.report(id)
+    await machine.report(id, seq=1, output="one")
+    read = list[str]()
+    report = Everywhere.report
+
+    async def noted(self: Any, statement: Any) -> Any:
+        rows = await report(self, statement)
+        read.extend({"shown", "outcome"} & {name for row in rows for name in dict(row)})
+        return rows
+
+    with mock.patch.object(Everywhere, "report", noted):
+        assert (await follow_call(place, id, 0)).output == "one"
+        assert (await follow_call(place, id, 1)).output == ""
+        await machine.report(id, outcome={"content": "done"})
+        assert (await follow_call(place, id, 0)).output == "one"
+        assert (await follow_call(place, id, 1)).outcome is not None
+    assert read == ["shown", "shown", "outcome"]
+
+
+async def test_an_idle_runner_writes_when_half_of_its_lease_has_passed(world: World) -> None:
+    crew, _, _ = await crew_with_agent(world, "idle")
+    made = await register(world, crew)
+    machine = await Machine(world, made["token"]).connect()
+    find = "SELECT connected_until, xmax::text, ctid::text FROM runners WHERE id = $1"
+    left = "UPDATE runners SET connected_until = now() + make_interval(secs => $2) WHERE id = $1 RETURNING ctid::text"
+    await world.database.execute(left, made["id"], 22.0)
+    before = await world.database.fetchrow(find, made["id"])
+    with mock.patch.object(polling, "LOOK", 0.05):
+        await machine.ask("calls/poll", room=4, wait=1)
+    after = await world.database.fetchrow(find, made["id"])
+    assert (after["connected_until"], after["ctid"]) == (before["connected_until"], before["ctid"])
+    await world.database.execute(left, made["id"], 19.0)
+    await machine.poll()
+    assert await world.database.fetchval("SELECT connected_until > now() + interval '35 s' FROM runners WHERE id = $1",
+        made["id"])  # fmt: skip
+
+
+async def test_a_call_that_comes_right_after_the_first_look_is_given_at_once(world: World) -> None:
+    crew, agent, run = await crew_with_agent(world, "at-once")
+    made = await register(world, crew)
+    machine = await Machine(world, made["token"]).connect()
+    take, sent = polling._take, list[str]()
+
+    async def then_send(*given: Any) -> Any:
+        taken = await take(*given)
+        if not sent:
+            sent.append(await send(world, made["id"], agent, run, "step"))
+        return taken
+
+    began = time.monotonic()
+    with mock.patch.object(polling, "_take", then_send), mock.patch.object(polling, "LOOK", 60.0):
+        calls = (await machine.ask("calls/poll", room=1, wait=15))["calls"]
+    assert [call["id"] for call in calls] == sent
+    assert time.monotonic() - began < 10
+
+
+async def test_a_call_waits_for_a_runner_a_while_and_is_not_executed(world: World) -> None:
+    """The time counts from the end of the last lease, and from the call."""
+    crew, agent, run = await crew_with_agent(world, "away")
+    made, place = await register(world, crew), world.workspace.id
+    machine = await Machine(world, made["token"]).connect()
+    id = await send(world, made["id"], agent, run, "step")
+    job: Any = mock.Mock(workspace_id=place)
+    calls = remote.RunnerCalls(job, made["id"], [])
+    assert remote.AWAY == 60
+    assert "60 seconds" in remote.NOT_CONNECTED
+    ago = "UPDATE runners SET connected_until = now() - make_interval(secs => $2) WHERE id = $1"
+    old = "UPDATE runner_calls SET created_at = now() - interval '1 hour' WHERE id = $1"
+    await world.database.execute(old, id)
+    await world.database.execute(ago, made["id"], 50.0)
+    with mock.patch.object(remote, "LOOK", 0.05), pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await calls.next(id, 0)
+    await world.database.execute(ago, made["id"], 61.0)
+    with pytest.raises(Failed) as failed:
+        await calls.next(id, 0)
+    assert str(failed.value) == remote.NOT_CONNECTED
+    machine = await Machine(world, made["token"], TWO).connect()
+    assert await machine.poll() == []
 
 
 async def test_a_lease_that_ends_loses_what_was_begun_and_nothing_else(world: World) -> None:
