@@ -1,4 +1,4 @@
-"""How much output of a call a runner has sent."""
+"""The size of the output of a call that a runner has sent."""
 
 from models.migrations.revisions import execute
 

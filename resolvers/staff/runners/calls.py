@@ -156,11 +156,11 @@ async def follow_call(workspace_id: str, call_id: str, seen: int) -> CallProgres
         elif found[0]["ended"] and found[0]["state"] == RunnerCallState.TAKEN:
             taken = col(RunnerCall.state) == constant(RunnerCallState.TAKEN)
             await here.update_where(RunnerCall, *lapsed, taken, state=RunnerCallState.QUEUED)
-        column = "shown" if found[0]["seq"] > seen else "outcome"
-        if column == "outcome" and found[0]["state"] != RunnerCallState.ENDED:
-            return found[0], column, None
-        texts = await here.report(select(call.c[column]).where(call.c.id == call_id))
-        return (found[0], column, texts[0][0]) if texts else None
+        column = call.c.shown if found[0]["seq"] > seen else call.c.outcome
+        if column is call.c.outcome and found[0]["state"] != RunnerCallState.ENDED:
+            return found[0], column.name, None
+        texts = await here.report(select(column).where(call.c.id == call_id))
+        return (found[0], column.name, texts[0][0]) if texts else None
 
     found = await across_workspaces(look)
     if found is None:
