@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-By3iw4o7.js","assets/index-Df61vOhv.js","assets/Field-o-PbGHie.js","assets/faults-BwTNS7HI.js","assets/Form-CT44Ao6o.js","assets/placed-BAgWqfOS.js","assets/Copy-BFWlyDpb.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-BHVry1zg.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-Df61vOhv.js";var t={"/welcome":()=>e(()=>import(`./Welcome-By3iw4o7.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-BHVry1zg.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
