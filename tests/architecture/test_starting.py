@@ -27,6 +27,7 @@ OUR_OWN = {
     ): "pg_dump and pg_restore of the embedded PostgreSQL",
     ("crewship/process/postgres_child.py", "subprocess.Popen"): "the embedded PostgreSQL, which limits would end",
     ("crewship/process/postgres_child.py", "subprocess.run"): "asks the embedded PostgreSQL which version it is",
+    ("runtime/work/evaluation.py", "asyncio.create_subprocess_exec"): "our own program, which limits itself",
     (
         "resolvers/instance/bundles/sealing.py",
         "asyncio.create_subprocess_exec",
