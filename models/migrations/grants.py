@@ -120,7 +120,8 @@ async def grant(connection: "asyncpg.Connection[asyncpg.Record]", application_ro
         f"GRANT EXECUTE ON FUNCTION {', '.join(FUNCTIONS)} TO {role}",
     ]
     for name, given in ADDED.items():
-        statements.append(f"GRANT {', '.join(sorted(given.rights))} ON TABLE {tables[name]} TO {role}")
+        if given.rights:
+            statements.append(f"GRANT {', '.join(sorted(given.rights))} ON TABLE {tables[name]} TO {role}")
         if given.erased:
             columns = ", ".join(f'"{column}"' for column in erased_columns(name))
             statements.append(f"GRANT UPDATE ({columns}) ON TABLE {tables[name]} TO {role}")

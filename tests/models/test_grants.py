@@ -1,6 +1,7 @@
 """What the application's role may do with each table, compared with what is declared; and the owner's functions."""
 
 from collections.abc import AsyncIterator
+from typing import cast
 
 import asyncpg
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from crewship.process.postgres import APPLICATION
 from models.kernel import KeptDays
 from models.migrations import upgrade
-from models.migrations.grants import ADDED, CHANGED, EDITED, FUNCTIONS, erased_columns, granted
+from models.migrations.grants import ADDED, CHANGED, EDITED, FUNCTIONS, Grant, erased_columns, grant, granted
 from models.migrations.tables import metadata
 from tests.conftest import Database
 from tests.models.conftest import Seeded
@@ -163,3 +164,13 @@ async def test_the_days_of_the_operator_are_noted(database: Database, owner: Con
     for days, noted in ((None, None), (30, 30), (None, 30), (0, 0), (400, 400)):
         await upgrade(database.owner_url, application_role=APPLICATION, audit_days=days)
         assert await owner.fetchval(kept) == noted
+
+
+async def test_a_table_can_be_closed_to_the_application(owner: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cast(dict[str, Grant], ADDED), "job_steps", Grant(frozenset()))
+    transaction = owner.transaction()
+    await transaction.start()
+    await grant(owner, APPLICATION)
+    assert await rights(owner) == DECLARED | {"job_steps": frozenset()}
+    await transaction.rollback()
+    assert await rights(owner) == DECLARED

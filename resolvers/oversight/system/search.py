@@ -168,6 +168,7 @@ def _indexed(scope: QueryScope, query: Any) -> list[tuple[SearchType, Source]]:
         select(*said.c, issues.c.identifier, func.lower(func.left(said.c.body, LONGEST_SEARCHED)).label("text"))
         .select_from(joined)
         .where(said.c.mission_id == func.any(ids), _is_issue(issues.c))
+        .order_by(said.c.created_at.desc(), said.c.id.desc())
         .limit(MOST_COMMENTS)
         .subquery()
     )
@@ -257,8 +258,9 @@ def search(scope: QueryScope, data: Search) -> Rows[Found]:
 
     The closest match first: whole names, then beginnings of names and of words, then other parts, then comments; newest
     first among equals. Looks at the 5,000 newest rows of each type that the caller can see, and finds issues by a whole
-    identifier and runs by a whole id at any age. Finds issues, missions and comments on issues, of which it looks at
-    1,000, at any age if at most 1,000 issues contain the longest word.
+    identifier and runs by a whole id at any age. Finds issues and missions at any age if the longest word is in at most
+    1,000 of them, hidden ones and their comments included; of comments, the newest 1,000 on these issues. If it is in
+    more, finds no comments.
     """
     sought = func.lower(data.query.clause, type_=Text())  # type: ignore[attr-defined]
     named = _named(scope, data.query.clause)  # type: ignore[attr-defined]

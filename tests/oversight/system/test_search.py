@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,7 @@ from models.staff.runs import Run
 from models.work.issues import IssueComment
 from models.work.missions import Mission, MissionType
 from models.work.projects import Project
-from resolvers.kernel import Action
+from resolvers.kernel import Action, constant
 from resolvers.kernel.declarations.operation import OPERATIONS
 from resolvers.oversight.system.search import LONGEST_QUERY, SearchType
 from tests.every import each_of
@@ -198,3 +199,17 @@ async def test_an_old_row_is_found_by_its_name_or_by_the_index(world: World, mon
         assert [hit["detail"] for hit in answer["data"]["search"]] == ids, query
     other = await world.graphql(world.viewer, shown, {"q": "zepa-1", "t": ["run"]})
     assert other["data"]["search"] == []
+
+
+async def test_comments_are_searched_from_the_newest_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("resolvers.oversight.system.search"), "MOST_COMMENTS", constant(2))
+    find = "SELECT workspace_id, mission_id FROM issue_comments WHERE workspace_id = $1 LIMIT 1"
+    issue = dict(await world.database.fetchrow(find, world.workspace.id))
+    said = {"author_type": "user", "author_id": world.owner.user_id, **issue}
+    days = (3, 1, 4, 2)
+    await world.add(*[
+        IssueComment(body=f"Kelpie {day}", created_at=datetime(2040, 1, day, tzinfo=UTC), **said) for day in days
+    ])  # fmt: skip
+    for query in ("kelpie", "kelpie  "):
+        hits = [hit["title"] for hit in await found(world, world.viewer, query, "comment")]
+        assert hits == ["Kelpie 4", "Kelpie 3"], query
