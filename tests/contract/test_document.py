@@ -18,6 +18,8 @@ from tests.every import for_every
 from tests.generation.registry import routes_of
 from tests.generation.surfaces import Outcome
 
+pytestmark = pytest.mark.thorough
+
 DOCUMENT = openapi.document()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 ID = "cm4xq8v7k0000a1b2c3d4"

@@ -18,7 +18,7 @@ from tests.generation.inputs import valid
 from tests.generation.registry import graphql_fields, operations
 from tests.generation.selection import required_arguments
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 MUTATIONS = [op for op in operations() if op.kind == "command" and op.audit and op.name in graphql_fields()]
 LOGS = ("audit_logs", "security_logs")
 _ACCOUNT = "an account, a session or a token, of no workspace: what it is for is in the answer"

@@ -12,7 +12,7 @@ from tests.generation.estate import Estate
 from tests.generation.inputs import valid
 from tests.generation.registry import operations, routes_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 KEYED = [
     pytest.param(op, id=op.name)

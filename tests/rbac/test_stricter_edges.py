@@ -20,7 +20,7 @@ from tests.generation.inputs import valid
 from tests.generation.registry import SCHEMA, graphql_fields, operations
 from tests.generation.selection import arguments, document, is_list, required_arguments
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 SHOWN = graphql_fields()
 READS = [op for op in operations() if op.auth is Auth.USER and SHOWN.get(op.name, [("",)])[0][0] == "query"]
 MODELS = {

@@ -26,6 +26,8 @@ FOUND_RUNS = (
     'issueId: "cissue00000000000000000001"',
     'since: "2024-01-01T00:00:00Z", until: "2100-01-01T00:00:00Z"',
     "sort: oldest",
+    "sort: ended",
+    'endedSince: "2024-01-01T00:00:00Z", sort: ended',
 )
 FOUND_MESSAGES = ("", 'search: "9"', "fromSeq: 500, sort: oldest", "untilSeq: 500")
 FOUND_CHATS = (

@@ -19,7 +19,7 @@ from tests.generation.registry import operations, surfaces_of
 from tests.generation.surfaces import Outcome
 from tests.oversight.audit.unaudited import UNAUDITED
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 COMMANDS = [op for op in operations() if op.kind == "command"]
 CALLED = [op for op in COMMANDS if surfaces_of(op)]
 LOGS = ("audit_logs", "security_logs")
