@@ -156,6 +156,7 @@ export const resources = {
     outgoingText: "what happens here is sent to them",
     incoming: "Incoming",
     incomingText: "what happens elsewhere starts an agent",
+    incomingHas: (crew: string) => `${crew} · address, secret, deliveries`,
     noEndpoint: "No endpoints yet.",
     noAgents: "No agents yet.",
     on: "on",

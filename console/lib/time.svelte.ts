@@ -39,15 +39,17 @@ export function ago(at: string, now: number): string {
 
 export const exactly = (at: string): string => exact.format(new Date(at));
 
-/** "840 ms", "12.4 s", "3 min 5 s", "2 h 10 min", "3 d 2 h". */
+const parts = (whole: number, unit: string, rest: number, smaller: string): string =>
+  `${Math.floor(whole)} ${unit}${Math.floor(rest) ? ` ${Math.floor(rest)} ${smaller}` : ""}`;
+
+/** "840 ms", "12.4 s", "3 min 5 s", "2 h", "3 d 2 h". */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1000) return `${Math.max(0, Math.round(milliseconds))} ms`;
   const seconds = milliseconds / 1000;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+  if (seconds < 3600) return parts(seconds / 60, "min", seconds % 60, "s");
   const hours = Math.floor(seconds / 3600);
-  if (hours >= 48) return `${Math.floor(hours / 24)} d ${hours % 24} h`;
-  return `${hours} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return hours >= 48 ? parts(hours / 24, "d", hours % 24, "h") : parts(hours, "h", (seconds % 3600) / 60, "min");
 }
 
 export const money = (usd: number | null | undefined): string =>

@@ -32,6 +32,7 @@ def in_graph(refusal: Refusal, input: type[BaseModel], subject: Subject | None =
     """
     about = {name: refusal.detail for name in refusal.about if name in input.model_fields}
     fields = refusal.fields or about or _clashing(refusal, input, subject, model) or _missing(refusal, subject)
+    fields = fields or _named(refusal, input)
     if not fields:
         return refusal
     told, allowed = dict[str, str](), dict[str, list[str]]()
@@ -114,6 +115,14 @@ def _missing(refusal: Refusal, subject: Subject | None) -> dict[str, str]:
     if refusal.code is not Code.NOT_FOUND or subject is None or refusal.detail != subject.missing:
         return {}
     return {subject.field: refusal.detail}
+
+
+def _named(refusal: Refusal, input: type[BaseModel]) -> dict[str, str]:
+    """The fields of the input that the text names as REST does, such as `crew_id`."""
+    if "_" not in refusal.detail:
+        return {}
+    named = _WORD.findall(refusal.detail)
+    return {name: refusal.detail for name in input.model_fields if name in named}
 
 
 @cache

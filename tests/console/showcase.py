@@ -11,7 +11,7 @@ from models.base import new_id
 from models.resources.budgets import Budget, BudgetPeriod, BudgetScope
 from models.resources.costs import CostDay, ModelCall
 from models.resources.credentials import Credential, CredentialStatus, CredentialType
-from models.staff.agents import Agent, AgentStatus
+from models.staff.agents import Agent, AgentStatus, CliAdapter
 from models.staff.assignments import Escalation, EscalationType
 from models.staff.chats import Chat, Message, MessageRole
 from models.staff.crews import Crew
@@ -115,6 +115,7 @@ class Team:
                     slug=name.lower(),
                     role_title=title,
                     llm_model=model,
+                    cli_adapter=CliAdapter.CODEX_CLI if model.startswith("gpt") else CliAdapter.CLAUDE_CODE,
                     status=AgentStatus.RUNNING if name == "Linus" else AgentStatus.IDLE,
                     **self.here,
                 )

@@ -229,7 +229,7 @@ async def test_what_a_turn_took_is_there_after_a_reload(place: World, player: Pl
             seq=seq, kind=SpanKind.TOOL_CALL, name=tool, status=SpanStatus.COMPLETED, started_at=began,
             finished_at=ended, changed=f"{seq}", **here,
         ))  # fmt: skip
-    await page.command("Page.reload")
+    await page.reload()
     await page.until(f"{TURNS}[1]?.querySelectorAll('summary').length === 3")
     await page.see("1.5 s", "[role=log] li:nth-child(2) details[data-state=done]")
     await page.see("250 ms", "[role=log] li:nth-child(2) details[data-state=failed]")
@@ -326,7 +326,7 @@ async def test_what_is_said_is_never_markup(place: World, player: Player, page: 
     await page.see("onerror", "[role=log] pre")
     assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
     assert "owned" not in (await page.value("document.title")).replace(HOSTILE[:40], "")
-    await page.command("Page.reload")
+    await page.reload()
     await page.see("onerror", "[role=log] .error")
     assert page.complaints == []
 
@@ -351,7 +351,7 @@ async def test_what_happens_elsewhere_is_seen_here(place: World, player: Player,
     await page.see("Queued for the next turn", "[role=log]")
     await page.press("Escape")
     await page.until("!document.querySelector('form button.danger')")
-    await page.command("Page.reload")
+    await page.reload()
     await page.see("and quickly", "[role=log]")
     assert page.complaints == []
 

@@ -65,7 +65,7 @@ async def test_a_page_that_is_loaded_in_the_middle_of_a_turn_shows_all_of_it(
     await begin(page, place, "count on")
     for _ in range(3):
         await page.see("5 6", "[role=log]")
-        await page.command("Page.reload")
+        await page.reload()
     await page.see("1,010 in, 20 out", "[role=log]")
     assert (await page.value(SAID)).split() == "".join(WORDS).split()
     assert await page.value(f"{TURNS}.length") == 2
@@ -93,7 +93,7 @@ async def test_the_history_says_what_was_seen_live(place: World, player: Player,
     parts = f"{parts}.replaceAll(/[0-9.]+ m?s/g, '').replaceAll(/\\s+/g, ' ')"  # how long each took
     before = await page.value(parts)
     assert [word in before for word in ("Let me see.", "I look.", "Bash", "Read", "failed", "One file.")] == [True] * 6
-    await page.command("Page.reload")
+    await page.reload()
     await page.until(f"{TURNS}.length === 2")
     await page.until(f"{parts} === {json.dumps(before)}")
     assert page.complaints == []
@@ -171,7 +171,7 @@ async def test_a_visit_asks_for_nothing_more_than_it_needs(place: World, player:
     await enter(page, place, "chat?new=1")
     await page.see("Talk with an agent")
     page.requests.clear()
-    await page.command("Page.reload")
+    await page.reload()
     await page.see("Talk with an agent")
     await asyncio.sleep(1)  # what followed the first reading came within half a second
     asked = [json.loads(body).get("documentId") for body in await page.value("window.asked") if body.startswith("{")]
@@ -191,7 +191,7 @@ async def test_without_a_socket_the_agents_are_shown_all_the_same(place: World, 
     await enter(page, place, "chat?new=1")
     deaf = "window.WebSocket = class { constructor() { this.send = this.close = () => {}; } };"
     await page.command("Page.addScriptToEvaluateOnNewDocument", source=deaf)
-    await page.command("Page.reload")
+    await page.reload()
     await page.see("Builder", "main")
 
 

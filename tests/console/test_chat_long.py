@@ -59,7 +59,7 @@ async def test_an_hour_of_work_stays_readable(place: World, player: Player, page
     assert more - nodes < 250
     assert larger - heap < 30_000_000
     # a page that is loaded meanwhile reads the end of it, and the rest when a person asks
-    await page.command("Page.reload")
+    await page.reload()
     await page.see(f"Part {CALLS - 1} is made", "[role=log]")
     assert await page.value(f"{LAST}.querySelectorAll('.parts details').length") < 20
     begun = await page.value("performance.now()")
@@ -74,7 +74,7 @@ async def test_an_hour_of_work_stays_readable(place: World, player: Player, page
     await page.see("built 0", "[role=log] details details")
     assert await page.value(f"{LAST}.querySelectorAll('.parts details details').length") <= 101
     # stored: the same, of the message
-    await page.command("Page.reload")
+    await page.reload()
     await page.until(f"{TURNS}.length === 4 && {SUMMARY}")
     assert await page.value(f"{LAST}.innerText.includes('All is built.')")
     await page.value(f"{LAST}.querySelector('.parts > details > summary').click()")
@@ -213,7 +213,7 @@ async def test_images_of_tools_are_images_and_nothing_else_is(place: World, play
         await page.value(f"{shown}.forEach(one => {{ one.open = true; }})")
         await page.until(f"{shown}.length === 3 && {counted} === '0,0,0'")
         assert "owned" not in await page.value("document.title")
-        await page.command("Page.reload")
+        await page.reload()
         await page.until(f"{TURNS}.length === 4")
     assert await page.value("document.querySelectorAll('main :is(script, svg image, iframe, object)').length") == 0
     assert page.complaints == []

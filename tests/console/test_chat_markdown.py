@@ -30,7 +30,7 @@ async def test_an_answer_in_the_chat(place: World, player: Player, page: Page, a
     await page.until(f"/Copied|Selected/.test(document.querySelector('{SAID} .code').innerText)")
     await pictures(page, "chat-markdown")
     await judge(page, axe, "answer")
-    await page.command("Page.reload")
+    await page.reload()
     await page.see("After it all.", SAID)
     assert await page.value(f"document.querySelector('{SAID}').innerHTML") == live
     assert page.complaints == []

@@ -55,7 +55,7 @@ async def test_the_other_button_approves(place: World, player: Player, page: Pag
     await page.click(f"{ASKED} button.primary")
     await page.see("Approved by you", ASKED)
     assert await status(place, asked) == ("approved", "")
-    await page.command("Page.reload")
+    await page.reload()
     await page.see("Approved by you", ASKED)
 
 

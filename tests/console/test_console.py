@@ -64,7 +64,7 @@ async def test_colours_are_chosen_and_kept(place: World, page: Page, axe: str) -
     await page.click("dialog [value=dark]")
     dark = await page.value(ground)
     assert dark != light
-    await page.command("Page.reload")
+    await page.reload()
     await page.see(SCREEN, "main")
     assert await page.value(ground) == dark
     await page.look(dark=True)
@@ -96,7 +96,7 @@ async def test_a_server_that_does_not_answer_is_said(place: World, page: Page, a
     await enter(page, place)
     await page.see(SCREEN, "main")
     await page.command("Network.setBlockedURLs", urls=["*/graphql"])
-    await page.command("Page.reload")
+    await page.reload()
     await page.see("No connection", "main")
     await pictures(page, "offline")
     await judge(page, axe, "offline")

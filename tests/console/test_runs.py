@@ -108,6 +108,39 @@ async def test_ten_thousand_runs_and_the_trace_of_one(place: World, failed: Run,
     assert page.complaints == []
 
 
+@pytest.mark.slow
+async def test_runs_that_ended_since_a_day(place: World, failed: Run, page: Page) -> None:
+    assert failed.finished_at is not None
+    await enter(page, place, "runs")
+    await page.until("document.querySelector('h1 small')?.innerText === '10,001'")
+    day = await page.value(f"new Date({failed.finished_at.timestamp() * 1000}).toLocaleDateString('sv')")
+    await page.value(
+        f"(field => (field.value = '{day}', field.dispatchEvent(new Event('change', {{ bubbles: true }}))))"
+        "(document.querySelector('[name=ended]'))"
+    )
+    await page.until(f"location.search === '?ended={day}' && document.querySelector('h1 small').innerText === '1'")
+    await page.see("The provider refuses", ".view")
+    await page.click(".rest > button")
+    await page.until("location.search === '' && document.querySelector('h1 small').innerText === '10,001'")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_a_retry_that_fails_keeps_what_was_written(place: World, failed: Run, page: Page) -> None:
+    await place.database.execute("UPDATE runs SET trigger_type = $2 WHERE id = $1", failed.id, BY_WEBHOOK)
+    await enter(page, place, f"runs/{failed.id}")
+    await page.click("[data-opens=retryRun]")
+    await page.until("document.querySelector('dialog textarea')?.value === 'Write the changelog'")
+    await page.fill("dialog textarea", " again")
+    await page.command("Network.setBlockedURLs", urls=["*/graphql"])
+    await page.click("dialog .primary")
+    await page.until("document.querySelector('dialog [role=alert]')?.innerText.length > 10")
+    await page.command("Network.setBlockedURLs", urls=[])
+    assert "again" in await page.value("document.querySelector('dialog textarea').value")
+    assert await page.value("location.pathname.endsWith('/runs/" + failed.id + "')")
+    assert await place.database.fetchval("SELECT count(*) FROM runs WHERE retry_of = $1", failed.id) == 0
+
+
 async def more_spans(place: World, run: Run) -> None:
     rows = """INSERT INTO run_spans (workspace_id, run_id, seq, kind, name, status, started_at, finished_at, changed,
             created_at)

@@ -104,7 +104,7 @@ async def test_a_person_comes_back_in_the_middle_and_sees_what_was_refused(datab
         await fresh.database.execute("TRUNCATE users, workspaces CASCADE")
         await page.look(*PHONE)
         await become_the_first_user(page, fresh, f"#setup_token={instance.bootstrap_token}")
-        await page.command("Page.reload")  # the token is gone, the way is not
+        await page.reload()  # the token is gone, the way is not
         await page.until("document.querySelector('[name=workspaceName]')?.value")
         await page.value("document.querySelector('[name=workspaceName]').select()")
         await page.fill("[name=workspaceName]", "x" * 300)
@@ -117,7 +117,7 @@ async def test_a_person_comes_back_in_the_middle_and_sees_what_was_refused(datab
         await page.fill("[name=workspaceName]", "Flow-Matic")
         await page.press("Enter")
         await page.until("document.querySelector('[name=agentName]').value === 'Scout'")
-        await page.command("Page.reload")
+        await page.reload()
         await page.until("document.querySelector('[name=agentName]')?.value === 'Scout'")
         assert await page.value("document.documentElement.scrollWidth <= innerWidth")
         template = await page.value("document.querySelector('[name=crewTemplateSlug]').options[1].value")

@@ -155,6 +155,16 @@ def test_a_text_is_renamed_only_where_it_names_a_field() -> None:
     assert told.fields == {"crewId": "needs crewId, no_such"}
 
 
+def test_a_text_without_fields_is_about_those_it_names() -> None:
+    op = next(op for op in MUTATIONS if op.name == "runners.register")
+    text = "Set either crew_id or agent_id, not in_use_by"
+    told = in_graph(Refusal(Code.BAD_REQUEST, text), op.input)
+    expected = "Set either crewId or agentId, not in_use_by"
+    assert (told.detail, told.fields) == (text, {"crewId": expected, "agentId": expected})
+    plain = in_graph(Refusal(Code.BAD_REQUEST, "Set either a crew or an agent"), op.input)
+    assert plain.fields == {}
+
+
 TAKEN = [
     ("createLabel", {"name": "Twice", "color": "#fff"}, ["name"]),
     ("createCrew", {"name": "Twice", "slug": "twice"}, ["slug"]),

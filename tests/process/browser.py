@@ -89,6 +89,12 @@ class Page:
     async def open(self, url: str) -> None:
         await self.command("Page.navigate", url=url)
 
+    async def reload(self) -> None:
+        """Loads the page again; the old document is gone on return, and satisfies no later wait."""
+        await self.value("window.beforeReload = true")
+        await self.command("Page.reload")
+        await self.until("!window.beforeReload")
+
     async def value(self, expression: str) -> Any:
         """What a JavaScript expression comes to; a promise is waited for."""
         answer = await self.command("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

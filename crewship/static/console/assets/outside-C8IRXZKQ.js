@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-8gLUN3Ew.js","assets/index-CASvUD3U.js","assets/Field-DLfkNsCE.js","assets/faults-CwkGsFdD.js","assets/Form-DQxelaeG.js","assets/placed-DvZ4hbaR.js","assets/Copy-BewfN_0y.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-Cm3EZpav.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-CASvUD3U.js";var t={"/welcome":()=>e(()=>import(`./Welcome-8gLUN3Ew.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-Cm3EZpav.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
