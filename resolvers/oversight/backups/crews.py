@@ -132,5 +132,6 @@ def _required(name: str) -> list[tuple[str, str]]:
         for key in sorted(table.foreign_key_constraints, key=lambda key: str(key.name))
         for column in key.columns
         if column.name != "workspace_id" and not column.nullable and key.referred_table is not table
+        if key.referred_table.name not in REFERRED  # they are in because rows refer to them
         if key.referred_table.name in {table_of(model).name for model in of_crews()}
     ]
