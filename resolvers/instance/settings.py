@@ -252,6 +252,8 @@ class Settings(BaseSettings):
     # What is of the whole server (settings, feature flags, the log level, the mirror of the MCP registry) is changed by
     # the administrators of every workspace, as the contract has it; else in workspaces of the first user alone.
     instance_admins: bool = variable("CREWSHIP_INSTANCE_ADMINS", False, takes=BOOLEAN)
+    # Who reads what the server counts of its backups.
+    owner_email: str | None = variable("CREWSHIP_OWNER_EMAIL", takes="an e-mail address")
     # MCP servers behind stdio are started, in a sandbox: by runs, coding agents, and who looks after them.
     mcp_stdio: bool = variable("CREWSHIP_MCP_STDIO", False, takes=BOOLEAN)
     mcp_registry_url: Annotated[str, BeforeValidator(origin)] = variable(

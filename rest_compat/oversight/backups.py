@@ -14,5 +14,7 @@ ROUTES = (
     POST(f"{BACKUPS}/rotate", backups.rotate_backups, backups.BackupsRotated),
     POST(f"{BACKUPS}/restore", backups.restore_backup, backups.BackupRestored),
     GET(f"{BACKUPS}/status", backups.backup_lock, backups.BackupLockStatus),
+    GET(f"{BACKUPS}/metrics", backups.backup_metrics, backups.BackupMetrics),
+    POST(f"{BACKUPS}/self-test", backups.self_test_backup, backups.BackupTested),
     DELETE(f"{BACKUPS}/status", backups.release_backup_lock, status=204),
 )

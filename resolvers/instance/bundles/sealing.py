@@ -2,39 +2,21 @@
 
 A payload is sealed for one X25519 key. If the bundle has a passphrase, this key is made for the bundle, and the entry
 `key` holds its secret part, sealed with the passphrase. The program `age` opens both.
-
-Deriving a key from a passphrase takes a second and 256 MiB by design, and holds the interpreter: another process does
-it.
 """
 
-import asyncio
 import contextlib
 import os
-import re
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
+from resolvers.instance.bundles import passphrases
 from resolvers.instance.bundles.faults import BundleError, BundleFault
+from resolvers.instance.bundles.passphrases import WRONG_KEY
 
 ALGORITHM: Final = "age-v1"
 MOST_KEY: Final = 4096  # bytes of the entry `key`
-MOST_WORK: Final = 20  # the logarithm of scrypt's cost; age itself chooses 18 or so
-PATIENCE: Final = 120.0  # seconds
-WRONG_KEY: Final = "The passphrase or the identity does not open this bundle"
-_SCRYPT = re.compile(rb"\Aage-encryption\.org/v1\n-> scrypt [A-Za-z0-9+/]{1,64} (\d{1,3})\n")
-_CHILD: Final = """
-import sys, pyrage
-word, rest = sys.stdin.buffer.read().split(b"\\0", 1)
-word = bytes.fromhex(word.decode()).decode()
-try:
-    done = pyrage.passphrase.decrypt(rest, word) if sys.argv[1] == "open" else pyrage.passphrase.encrypt(rest, word)
-except pyrage.DecryptError:
-    sys.exit(3)
-sys.stdout.buffer.write(done)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +58,12 @@ async def with_passphrase(passphrase: str) -> Sealing:
     import pyrage
 
     made = pyrage.x25519.Identity.generate()
-    return Sealing(str(made.to_public()), await _derived("seal", passphrase, str(made).encode()))
+    return Sealing(str(made.to_public()), await passphrases.sealed(str(made).encode(), passphrase))
 
 
 async def identity_of(key: bytes, passphrase: str) -> str:
     """The identity in the entry `key`. Raises BundleError."""
-    found = _SCRYPT.match(key)
-    if found is None or int(found[1]) > MOST_WORK:
-        raise BundleError(BundleFault.decryption, "The key of this bundle is not sealed as Crewship seals it")
-    return (await _derived("open", passphrase, key)).decode()
-
-
-async def _derived(what: str, passphrase: str, content: bytes) -> bytes:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-c", _CHILD, what,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        sent = passphrase.encode().hex().encode() + b"\0" + content
-        answer, _ = await asyncio.wait_for(child.communicate(sent), PATIENCE)
-    except BaseException:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-        raise
-    if child.returncode:
-        raise BundleError(BundleFault.decryption, WRONG_KEY)
-    return answer
+    return (await passphrases.opened(key, passphrase)).decode()
 
 
 class Piped:

@@ -3,6 +3,7 @@
 from resolvers.kernel import Domain
 from resolvers.oversight.backups.keeping import (
     backup_lock,
+    backup_metrics,
     delete_backup,
     download_backup,
     inspect_backup,
@@ -17,9 +18,12 @@ from resolvers.oversight.backups.outputs import (
     BackupList,
     BackupLockStatus,
     BackupManifest,
+    BackupMetrics,
     BackupsRotated,
+    BackupTested,
     BackupVerification,
 )
 from resolvers.oversight.backups.restoring import BackupRestored, restore_backup
+from resolvers.oversight.backups.self_testing import self_test_backup
 
 DOMAIN = Domain("backups", scopes=("workspace:admin",))

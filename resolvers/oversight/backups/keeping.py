@@ -14,14 +14,29 @@ from sqlmodel import col
 
 from models import bounds
 from models.oversight.backups import BackupLock
+from models.people.auth import User
 from resolvers.instance.bundles.rotation import named, outdated
 from resolvers.instance.store import Opened
-from resolvers.kernel import REST_ONLY, Action, Code, Context, Input, NoInput, Refusal, Success, command, procedure
+from resolvers.kernel import (
+    REST_ONLY,
+    Action,
+    Code,
+    Context,
+    Input,
+    NoInput,
+    Refusal,
+    Success,
+    command,
+    instance,
+    procedure,
+)
+from resolvers.oversight.backups.counting import counters
 from resolvers.oversight.backups.outputs import (
     BackupEntry,
     BackupList,
     BackupLockStatus,
     BackupManifest,
+    BackupMetrics,
     BackupScope,
     BackupsRotated,
     BackupVerification,
@@ -31,6 +46,7 @@ from resolvers.oversight.backups.places import MISSING, FoundBundle, allowed, bu
 
 T = TypeVar("T")
 NEITHER: Final = "keep_last or keep_days must be above 0"
+NOT_THE_OWNER: Final = "Only the user whose address is CREWSHIP_OWNER_EMAIL can read the counters"
 MEDIA_TYPE: Final = "application/zstd"
 Number = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
@@ -224,6 +240,22 @@ async def backup_lock(ctx: Context, data: NoInput) -> BackupLockStatus:
         acquired_at=held.acquired_at,
         expires_at=held.expires_at,
     )
+
+
+@procedure("backups.metrics", Action.MANAGE, errors=(Code.FORBIDDEN,))
+async def backup_metrics(ctx: Context, data: NoInput) -> BackupMetrics:
+    """Get counters of backups.
+
+    Counts what this process of the server has backed up and restored since it started. FORBIDDEN for everybody but the
+    user whose address is CREWSHIP_OWNER_EMAIL.
+    """
+    owner = instance.settings.owner_email
+    caller = await ctx.select(User, col(User.id) == ctx.user_id).one()
+    if owner is None or caller.email.lower() != owner.lower():
+        raise Refusal(Code.FORBIDDEN, NOT_THE_OWNER)
+    now = await ctx.now()
+    held = await ctx.select(BackupLock, col(BackupLock.expires_at) > now).first()
+    return counters.report({} if held is None else {held.workspace_id: int((now - held.acquired_at).total_seconds())})
 
 
 @command("backups.unlock", Action.MANAGE, audit="backup.unlock")

@@ -20,6 +20,7 @@ from resolvers.instance.bundles.reading import FORMATS
 from resolvers.instance.bundles.writing import Payload, write_bundle
 from resolvers.kernel import Action, Code, Context, Input, Refusal, command, invalid
 from resolvers.kernel.store.copying import snapshot
+from resolvers.oversight.backups.counting import CREATE, counters
 from resolvers.oversight.backups.dumping import Dumped, dump
 from resolvers.oversight.backups.locking import locked
 from resolvers.oversight.backups.outputs import BackupCreated, BackupScope, BackupScopeLevel
@@ -111,8 +112,13 @@ async def create_backup(ctx: Context, data: CreateBackup) -> BackupCreated:
     Writes a bundle of the workspace into the server's directory of backups: the rows of one moment, and the files.
     Agents work on meanwhile. CONFLICT while another backup of the workspace is under way.
     """
+    with counters.failures_of(CREATE):
+        return await _created(ctx, data)
+
+
+async def _created(ctx: Context, data: CreateBackup) -> BackupCreated:
     level, folder = _check(data)
-    workspace_id = ctx.workspace_id or ""
+    workspace_id, began = ctx.workspace_id or "", time.monotonic()
     author = await ctx.select(User, col(User.id) == ctx.user_id).one()
     made_by = {"user_id": author.id, "email": author.email, "role": str(ctx.role or "")}
     target = await asyncio.to_thread(folder_of, workspace_id) if folder is None else folder
@@ -120,6 +126,7 @@ async def create_backup(ctx: Context, data: CreateBackup) -> BackupCreated:
         made = await make(workspace_id, target, level, data, made_by)
         await ctx.begin()
         ctx.audit("backup", made.path, scope=made.scope, size_bytes=made.size_bytes, encrypted=made.encrypted)
+    counters.created(made, time.monotonic() - began)
     return made
 
 

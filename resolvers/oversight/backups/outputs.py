@@ -175,6 +175,38 @@ class BackupsRotated(Output):
     dry_run: bool
 
 
+class BackupMetrics(Output):
+    """Numbers since the process started, of all workspaces: a reason is `<operation>:<reason>`. Durations are of the
+    last 1,000 backups. `lock_held_seconds_by_workspace` has the workspace of the call alone, while its lock is held.
+    """
+
+    created_total: int
+    created_by_scope: dict[str, Any]
+    failed_total: int
+    failed_by_reason: dict[str, Any]
+    restored_total: int
+    size_bytes_total: int
+    duration_seconds_p50: float
+    duration_seconds_p95: float
+    duration_seconds_mean: float
+    lock_held_seconds_by_workspace: dict[str, Any]
+
+
+class BackupTested(Output):
+    """A test of backups. `canary_path` is the file that was written, backed up, changed and restored; `error` says why
+    it is not ok.
+    """
+
+    ok: bool
+    crew_id: str
+    crew_slug: str
+    canary_path: str
+    canary_bytes: int
+    bundle_bytes: int
+    elapsed_ms: int
+    error: Annotated[str | None, Absent()] = None
+
+
 def shown(kind: type[Output], found: Any) -> Any:
     """An object of a manifest as an answer: unknown keys are left out. Raises ValueError for a wrong one."""
     if not isinstance(found, dict):

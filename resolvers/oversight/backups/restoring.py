@@ -25,6 +25,7 @@ from resolvers.oversight.backups.arriving import (
     identity_for,
     payload_of,
 )
+from resolvers.oversight.backups.counting import NOTHING_NEW, RESTORE, counters
 from resolvers.oversight.backups.landing import (
     Landed,
     bring_keys,
@@ -49,7 +50,6 @@ NOT_WITH_REPLACE: Final = "replace excludes as_workspace and as_crew"
 ONLY_WORKSPACES: Final = "as_workspace and replace are for bundles of a workspace"
 NO_CREWS: Final = "This server restores workspaces: as_crew is for bundles of a crew"
 NO_FILES_ONLY: Final = "files_only is not offered: a restore brings files together with their rows"
-NOTHING_NEW: Final = "Nothing was restored: every row is there already"
 Word = Annotated[str, Field(strict=True, max_length=bounds.DESCRIPTION)]
 Switch = Annotated[bool, Field(strict=True)]
 
@@ -122,6 +122,17 @@ async def restore_backup(ctx: Context, data: RestoreBackup) -> BackupRestored:
     FORBIDDEN for a bundle of another workspace. CONFLICT if nothing is to be restored, if the slug is taken, or while a
     backup is under way.
     """
+    try:
+        with counters.failures_of(RESTORE, counted=not data.dry_run):
+            restored = await _restored(ctx, data)
+    except BundleError as error:
+        raise Refusal(Code.BAD_REQUEST, str(error)) from error
+    if not data.dry_run:
+        counters.restored()
+    return restored
+
+
+async def _restored(ctx: Context, data: RestoreBackup) -> BackupRestored:
     place = await _place(ctx)
     bundle = await asyncio.to_thread(_opened, data.path)
     try:
@@ -137,8 +148,6 @@ async def restore_backup(ctx: Context, data: RestoreBackup) -> BackupRestored:
             action = "backup.restore.dry_run" if data.dry_run else "backup.restore"
             rows, into = restored.rows_inserted, restored.restored_workspace_id
             ctx.audit("backup", data.path, action=action, replace=data.replace, rows_inserted=rows, into=into)
-    except BundleError as error:
-        raise Refusal(Code.BAD_REQUEST, str(error)) from error
     finally:
         await asyncio.to_thread(bundle.close)
     return restored
@@ -159,8 +168,6 @@ def _opened(path: str) -> Bundle:
         raise Refusal(Code.NOT_FOUND, MISSING) from None
     except OSError:
         raise Refusal(Code.NOT_FOUND, MISSING) from None
-    except BundleError as error:
-        raise Refusal(Code.BAD_REQUEST, str(error)) from error
 
 
 def _bound(bundle: Bundle, place: Place) -> BackupManifest:

@@ -61,6 +61,8 @@ RECIPES = {
         chosen=frozenset({"as_crew"}),
         refused=Code.CONFLICT,
     ),
+    "backups.metrics": Recipe(refused=Code.FORBIDDEN),  # nobody is the owner
+    "backups.self_test": Recipe(refused=Code.UNAVAILABLE),  # no engine
     # what is deleted on one surface is gone for the other
     "backups.rotate": Recipe({"keep_last": 0, "keep_days": 0}, refused=Code.BAD_REQUEST),
 }
