@@ -64,7 +64,8 @@ SILENT = {
     "auth.signout": _ACCOUNT,
     "auth.signup": _ACCOUNT,
     **dict.fromkeys(
-        [f"backups.{verb}" for verb in ("create", "delete", "download", "restore", "rotate", "self_test", "unlock")], _FILE
+        [f"backups.{verb}" for verb in ("create", "delete", "download", "restore", "rotate", "self_test", "unlock")],
+        _FILE,
     ),
     "cache.images.delete": _OF_INSTANCE,
     "decision_links.decide": "the operation that decides sends its own",

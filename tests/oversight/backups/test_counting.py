@@ -30,7 +30,7 @@ def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("making", "restoring", "keeping"):
         monkeypatch.setattr(f"resolvers.oversight.backups.{module}.counters", fresh)
     owned = instance.settings.model_copy(update={"owner_email": world.owner.email.upper()})
-    monkeypatch.setattr(instance, "settings", owned)
+    monkeypatch.setattr(instance, "_settings", owned)
 
 
 async def read(world: World) -> dict[str, Any]:
@@ -129,7 +129,7 @@ async def crew_of(world: World) -> dict[str, Any]:
     return dict(crew)
 
 
-async def tested(world: World, crew: str) -> Any:
+async def trial(world: World, crew: str) -> Any:
     return await world.rest(world.owner, "POST", f"{BACKUPS}/self-test", {"crew_id": crew})
 
 
@@ -138,7 +138,7 @@ async def test_the_backup_of_a_crew_is_tested_and_nothing_is_left(
 ) -> None:
     monkeypatch.setattr(instance, "containers", _Engine(True))
     crew = await crew_of(world)
-    answer = await tested(world, crew["id"])
+    answer = await trial(world, crew["id"])
     assert answer.status_code == 200, answer.text
     told = answer.json()
     assert (told["ok"], told.get("error"), told["crew_slug"]) == (True, None, crew["slug"])
@@ -154,19 +154,19 @@ async def test_a_restore_that_brings_something_else_fails_the_test(
     monkeypatch.setattr(instance, "containers", _Engine(True))
     monkeypatch.setattr(self_testing, "_restored", lambda *_: None)
     crew = await crew_of(world)
-    told = (await tested(world, crew["id"])).json()
+    told = (await trial(world, crew["id"])).json()
     assert (told["ok"], told["error"]) == (False, self_testing.DIFFERS)
     assert left(world, crew["id"]) == []
 
 
 async def test_without_a_container_the_test_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     crew = await crew_of(world)
-    refused = await tested(world, "")
+    refused = await trial(world, "")
     assert refused.status_code == 503, "the engine is looked for first"
     monkeypatch.setattr(instance, "containers", _Engine(False))
-    assert (await tested(world, "")).status_code == 400
-    assert (await tested(world, "c" + "0" * 24)).status_code == 404
-    told = (await tested(world, crew["id"])).json()
+    assert (await trial(world, "")).status_code == 400
+    assert (await trial(world, "c" + "0" * 24)).status_code == 404
+    told = (await trial(world, crew["id"])).json()
     assert (told["ok"], told["error"], told["bundle_bytes"]) == (False, self_testing.NO_CONTAINER, 0)
 
 
