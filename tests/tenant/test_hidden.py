@@ -24,7 +24,7 @@ from tests.tenant.test_edges import FRAGMENT, PATHS, Path
 from tests.tenant.test_ids import mentioned, surface_of, told
 
 pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
-NEVER_CARRIED_OUT = {"crews.provision", "crews.provision.rebuild", "crews.restart_agents"}
+NEVER_CARRIED_OUT = {"backups.self_test", "crews.provision", "crews.provision.rebuild", "crews.restart_agents"}
 """Refused by a server without containers, for every input."""
 HIDDEN = [model for model in ACCESS if issubclass(model, TenantRow)]
 

@@ -91,7 +91,7 @@ async def _runs(ctx: Context, crew: Crew) -> bool:
 
 
 def _tried(folder: Path, above: Sequence[str], place: str) -> tuple[str, int]:
-    """What went wrong, if anything, and the size of the bundle."""
+    """The text of a fault, empty if there is none, and the size of the bundle."""
     import pyrage
 
     crew, below, name = place.split("/")
