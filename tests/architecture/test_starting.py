@@ -29,7 +29,7 @@ OUR_OWN = {
     ("crewship/process/postgres_child.py", "subprocess.run"): "asks the embedded PostgreSQL which version it is",
     ("runtime/work/evaluation.py", "asyncio.create_subprocess_exec"): "our own program, which limits itself",
     (
-        "resolvers/instance/bundles/sealing.py",
+        "resolvers/instance/bundles/passphrases.py",
         "asyncio.create_subprocess_exec",
     ): "derives the key of a passphrase, which holds an interpreter for a second",
     (

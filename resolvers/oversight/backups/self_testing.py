@@ -36,6 +36,8 @@ PARTS: Final = ("contents", "source_instance", "created_by")
 
 
 class SelfTestBackup(Input):
+    """`crew_id`: the crew whose folder is tried."""
+
     crew_id: Annotated[str, Field(strict=True, max_length=bounds.ID)] = ""
 
 
