@@ -32,6 +32,7 @@ from crewship.process.postgres_child import PostgresError, User, binaries_for, e
 from crewship.process.postgres_sockets import free_port, is_free, listens, socket_in
 from crewship.process.private_files import make_private, write_secret
 from resolvers.instance.confined import sync_directory
+from resolvers.instance.reminders import Reminder
 from resolvers.instance.settings import MAX_SOCKET_PATH
 
 log = logging.getLogger("crewship.postgres")
@@ -443,6 +444,7 @@ class EmbeddedPostgres:
 
         Where it was, however long that takes: everybody holds an address from the start.
         """
+        ended, gone = Reminder(), Reminder()
         while not stopping.is_set():
             process = self._process
             if process is None:
@@ -451,11 +453,13 @@ class EmbeddedPostgres:
             with self._guard:
                 if stopping.is_set():
                     return
-                log.error("PostgreSQL ended with status %s; starting it again", process.returncode)
+                if ended.is_due():
+                    log.error("PostgreSQL ended with status %s; starting it again", process.returncode)
                 try:
                     self._launch(port)
                 except (PostgresError, OSError) as error:
-                    log.error("PostgreSQL did not come back: %s", error)
+                    if gone.is_due():
+                        log.error("PostgreSQL did not come back: %s", error)
             stopping.wait(1.0)
 
 

@@ -35,6 +35,7 @@ from crewship.process.private_files import make_private, write_secret
 from models.migrations.cluster import NOTE
 from resolvers.instance.bundles import records
 from resolvers.instance.bundles.files import has_room
+from resolvers.instance.reminders import Reminder
 
 log = logging.getLogger("crewship.archive")
 
@@ -168,6 +169,7 @@ class Archiver:
         self._folder, self._connection, self._line = folder, connection, begin(folder, connection)
         self._stopping = threading.Event()
         self._failing: str | None = None
+        self._nothing, self._no_base = Reminder(), Reminder()
         self._noted: dict[str, str | None] | None = None
         self._thread = threading.Thread(target=self._keep_receiving, name="wal-archive", daemon=True)
         self._thread.start()
@@ -190,7 +192,8 @@ class Archiver:
             except (PostgresError, asyncpg.PostgresError, OSError, RuntimeError) as error:
                 reason, began = str(error), False  # also where this process may start no other
             if not self._stopping.is_set():
-                log.error("the archive receives nothing; it is tried again: %s", reason)
+                if self._nothing.is_due():
+                    log.error("the archive receives nothing; it is tried again: %s", reason)
                 self._failing = reason
                 self._note()
                 self._stopping.wait(AGAIN)
@@ -238,7 +241,7 @@ class Archiver:
         try:
             base = asyncio.run(backup(self._line, self._connection, full=True))
         except (PostgresError, StartError, OSError, RuntimeError, asyncpg.PostgresError) as error:
-            if not self._stopping.is_set():
+            if not self._stopping.is_set() and self._no_base.is_due():
                 log.error("the first base backup of the archive failed; it is tried again: %s", error)
             return False
         log.info("the first base backup of the archive is %s (%d MB)", base.path, base.size >> 20)

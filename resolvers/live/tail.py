@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 
+from resolvers.instance.reminders import Reminder
 from resolvers.instance.telemetry import log
 from resolvers.kernel.declarations.row_events import PART
 from resolvers.kernel.ground.silence import LIMIT
@@ -62,6 +63,7 @@ class ChatTail:
         self._on_new_epoch, self._on_access = on_new_epoch, on_access
         self._conn: Any = None
         self._task: asyncio.Task[None] | None = None
+        self._failure = Reminder()
         self._wake = asyncio.Event()
         self._ready = asyncio.Event()  # `position` is where the outbox stands
         self._coming = 0  # who wants to listen, and waits for that
@@ -203,12 +205,8 @@ class ChatTail:
                 wait, self._everything, self._news = min(wait * 2, LONGEST_WAIT), True, True
 
     def _interrupted(self, error: Exception) -> None:
-        if isinstance(error, asyncpg.ObjectNotInPrerequisiteStateError):
-            log.error("live reader interrupted", error=str(error))
-        elif isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)):
-            log.warning("live reader interrupted", error=type(error).__name__)
-        else:
-            log.error("live reader failed", exc_info=error)
+        if self._failure.is_due(error):
+            _log(error)
         if self._conn is not None:
             self._conn.terminate()
             self._conn = None
@@ -323,3 +321,12 @@ class ChatTail:
 def _columns(chats: Iterable[ChatKey]) -> tuple[list[str], list[str]]:
     pairs = list(chats)
     return [workspace_id for workspace_id, _ in pairs], [id for _, id in pairs]
+
+
+def _log(error: Exception) -> None:
+    if isinstance(error, asyncpg.ObjectNotInPrerequisiteStateError):
+        log.error("live reader interrupted", error=str(error))
+    elif isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)):
+        log.warning("live reader interrupted", error=type(error).__name__)
+    else:
+        log.error("live reader failed", exc_info=error)

@@ -12,6 +12,7 @@ from models.staff.crews import NetworkMode
 from resolvers.errors import Refusal
 from resolvers.instance.names import Lane
 from resolvers.instance.outbound import ADDRESSES, addresses_of
+from resolvers.instance.reminders import Reminder
 from resolvers.instance.telemetry import log
 from runtime.egress.policy import HTTP, HTTPS, OF_THE_SERVICE, ConnectionRefused, Endpoint, Grant, Policy
 from runtime.egress.proxy import Conversation, Unreachable
@@ -119,6 +120,7 @@ class EgressGateway:
         self._bounds, self._look_up, self._dial = bounds or Bounds(), look_up, dial
         self._room, self._asking = asyncio.Semaphore(self._bounds.connections), asyncio.Semaphore(self._bounds.names)
         self._open = set[_Connection]()
+        self._unread, self._unaccepted = Reminder(), Reminder()
         self._known, self._untold = set[Seen](), list[Seen]()
         self.refusals = list[Seen]()
         self.listens: tuple[Endpoint, ...] = (INSIDE,)
@@ -172,7 +174,8 @@ class EgressGateway:
                 taken, _ = await loop.sock_accept(listening)
             except OSError as error:
                 self._room.release()
-                log.warning("egress connection not accepted", error=error.strerror)
+                if self._unaccepted.is_due():
+                    log.warning("egress connection not accepted", error=error.strerror)
                 await asyncio.sleep(BUSY)
                 continue
             except BaseException:
@@ -219,7 +222,8 @@ class EgressGateway:
             try:
                 self._policy = await self._refresh()
             except Exception as error:
-                log.warning("egress policy not read", error=type(error).__name__)
+                if self._unread.is_due(error):
+                    log.warning("egress policy not read", error=type(error).__name__)
 
     def _still_allowed(self, connection: _Connection) -> bool:
         if connection.target is None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from resolvers.instance.reminders import Reminder
 from resolvers.instance.settings import Settings
 from resolvers.instance.telemetry import log
 from runtime.engine.attendance import Attendance
@@ -54,12 +55,14 @@ class Runtime:
         self._starting = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
+        failure = Reminder()
         while not self._stopped:
             try:
                 await self.supervisor.start()
                 break
             except Exception as error:
-                log.error("runtime not started; trying again", error=type(error).__name__)
+                if failure.is_due(error):
+                    log.error("runtime not started; trying again", error=type(error).__name__)
                 await asyncio.sleep(RETRY)
         if self._attendance is not None and not self._stopped:
             self._attendance.start()

@@ -41,8 +41,10 @@ QUICK = (
 MOST_FIELDS = 500  # of one document
 BY_CALLER = {"Chat.unreadCount", "Invitation.token", "Workspace.currentUserRole"}
 """What the caller has not read, may accept, and is. A cache is one caller's."""
-BY_THE_TIME = {"Run.waitedMs"}
-"""A duration that grows until an approval is decided."""
+BY_THE_TIME = {"ActiveSession.lastUsedAt", "CliToken.lastUsedAt", "Run.waitedMs"}
+"""When a credential was last used, also the reader's own: it is written once a minute. A duration that grows until
+an approval is decided.
+"""
 TEXTS: dict[str, list[dict[str, Any]]] = {
     "conversations.search": [{"query": "Rain"}, {"query": "Rain soon"}],
     "runs.insights": [{"window": "24h"}, {"window": "30d"}],
@@ -208,6 +210,18 @@ async def test_one_id_means_one_object(shared: Estate) -> None:
     assert seen.differ == {}
     assert {each for each in by_caller if not each.endswith(".viewerCan")} <= BY_CALLER
     assert {"Agent", "Chat", "Crew", "Issue", "Mission", "Run", "User", "Workspace"} <= {name for name, _ in seen.known}
+
+
+async def test_a_credential_that_is_used_between_two_reads_is_the_same_object(shared: Estate) -> None:
+    seen, reads = Seen(), [op for op in READS if op.name in ("auth.cli_tokens_list", "auth.sessions_list")]
+    assert len(reads) == 2
+    for _ in range(2):
+        for op in reads:
+            await read(shared, seen, op, valid(op, shared), shared.world.owner, shared.home)
+        for table in ("sessions", "cli_tokens"):
+            await shared.world.database.execute(f"UPDATE {table} SET last_used_at = now() + interval '1 hour'")
+    assert {"ActiveSession", "CliToken"} <= {name for name, _ in seen.known}
+    assert seen.differ == {}
 
 
 def test_an_object_that_differs_is_found() -> None:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from crewship.process.postgres import ADMIN, ARCHIVE_SLOT, EmbeddedPostgres
 from crewship.process.postgres_child import PostgresError
 from crewship.process.wal_archive import LOST, Base, Line, lines, options
 from models.migrations.cluster import NOTE
+from resolvers.instance import reminders
 from resolvers.instance.bundles.records import ARCHIVE
 from resolvers.instance.running import instance
 from tests.process.commands import until
@@ -129,6 +131,39 @@ def old(server: Archived) -> None:
     found = examined(server)
     assert (found.ok, found.fix, "is 7 days old" in found.found) == (True, ANOTHER, True)
     note.write_text(text)
+
+
+def test_a_receiver_that_keeps_failing_has_a_line_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also the first base backup, which each receiver tries before it ends."""
+    attempts, logged = 0, "the archive receives nothing; it is tried again: no process"
+
+    def ends(*_: Any, output: Any, **__: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        output.write(b"no process")
+        return SimpleNamespace(wait=lambda seconds: 1)
+
+    async def fails(*_: Any, **__: Any) -> Base:
+        raise StartError("there is too little space")
+
+    async def nothing(*_: Any) -> None:
+        """No database is there for the note."""
+
+    changed = {"AGAIN": 0.001, "begin": lambda *_: Line(tmp_path / "line"), "started": ends, "backup": fails}
+    for name, value in (changed | {"_noted": nothing}).items():
+        monkeypatch.setattr(wal_archive, name, value)
+    (tmp_path / "line" / "wal").mkdir(parents=True)
+    archiver = wal_archive.Archiver(tmp_path, None)  # type: ignore[arg-type]
+    try:
+        until(lambda: attempts > 20)
+        assert caplog.text.count(logged) == caplog.text.count("the first base backup of the archive failed") == 1
+        monkeypatch.setattr(reminders, "EVERY", 0.0)
+        until(lambda: caplog.text.count(logged) > 1)
+    finally:
+        archiver.stopping()
+        archiver.join()
 
 
 @pytest.mark.slow

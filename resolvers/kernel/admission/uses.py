@@ -3,6 +3,7 @@
 import asyncio
 
 from resolvers.identity.caller import CredentialKind
+from resolvers.instance.reminders import Reminder
 from resolvers.instance.telemetry import log
 from resolvers.kernel.store.database import database
 
@@ -14,6 +15,7 @@ class Uses:
     def __init__(self) -> None:
         self._sessions: set[str] = set()
         self._tokens: set[str] = set()
+        self._failure = Reminder()
 
     def note(self, kind: CredentialKind, id: str) -> None:
         (self._sessions if kind in SESSIONS else self._tokens).add(id)
@@ -41,7 +43,8 @@ class Uses:
         try:
             await self.write()
         except Exception as error:
-            log.warning("last uses not written", error=type(error).__name__)
+            if self._failure.is_due(error):
+                log.warning("last uses not written", error=type(error).__name__)
 
 
 uses = Uses()

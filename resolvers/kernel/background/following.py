@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import orjson
 
 from resolvers.identity.caller import Caller
+from resolvers.instance.reminders import Reminder
 from resolvers.instance.telemetry import log
 from resolvers.kernel.admission.request import Raw
 from resolvers.kernel.declarations.query import Query
@@ -42,6 +43,7 @@ class News:
         self._statement = f"SELECT horizon, places FROM {function}($1, $2)"
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
+        self._interrupted = Reminder()
 
     @contextmanager
     def of(self, place: str) -> Iterator[asyncio.Event]:
@@ -74,7 +76,8 @@ class News:
                 self._tell(places or ())
                 await asyncio.sleep(EVERY)
             except Exception as error:
-                log.warning("news of a list interrupted", error=type(error).__name__)
+                if self._interrupted.is_due(error):
+                    log.warning("news of a list interrupted", error=type(error).__name__)
                 self.horizon = 0
                 await asyncio.sleep(PAUSE)
 
