@@ -274,6 +274,10 @@ FOLLOWS = "_follows"
 """The end of a fact's name that stores the position of a follower of the outbox: a transaction and a number, with a
 colon.
 """
+HISTORY = "events_history"
+"""Fact: the timeline of the cluster, the name of its history in cursors, and a transaction before which everything is
+final. With a colon and the name of an earlier history: the transaction up to which its cursors are good.
+"""
 REGISTRY_SYNC = "mcp_registry_sync"
 """Fact: the last requested sync of the MCP registry (RFC 3339)."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from models.kernel import FOLLOWS, SWEPT
+from models.kernel import FOLLOWS, HISTORY, SWEPT
 
 log = logging.getLogger("crewship.migrations")
 
@@ -63,6 +63,7 @@ RENUMBER_QUEUE = """
 """
 RENUMBER_SEEN = "UPDATE {table} SET xid = $1::text::{type} WHERE xid >= $2::text::{type}"
 RENUMBER_SWEPT = f"UPDATE instance_facts SET value = $1 WHERE name = '{SWEPT}' OR starts_with(name, '{SWEPT}:')"
+FORGET_HISTORY = f"DELETE FROM instance_facts WHERE name = '{HISTORY}' OR starts_with(name, '{HISTORY}:')"
 
 
 async def adopt(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
@@ -98,3 +99,4 @@ async def _renumber(connection: Any) -> None:
     for table, type in SEEN.items():
         await connection.execute(RENUMBER_SEEN.format(table=table, type=type), number, horizon)
     await connection.execute(RENUMBER_SWEPT, number)
+    await connection.execute(FORGET_HISTORY)

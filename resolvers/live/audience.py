@@ -2,9 +2,10 @@
 each.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol
 
+from resolvers.attention.channels import Channel
 from resolvers.live.delivered import Delivered, Position
 from resolvers.live.gathering import Gathering
 
@@ -24,6 +25,7 @@ class Outlet(Protocol):
 
 
 class ChannelListener(Protocol):
+    channel: Channel
     outlet: Outlet
     same: Hashable
     """Listeners of a channel with equal values get the same bytes; None: the listener is served alone."""
@@ -160,10 +162,12 @@ class Audience:
             if listener.deliver(event) and listener.same is not None:
                 self._join(listener)
 
-    def reset(self, reason: str) -> None:
-        for gathering in list(self._gathered.values()):
+    def reset(self, reason: str, keeps: Callable[[ChannelListener], bool] = lambda listener: False) -> None:
+        """All listeners but some."""
+        lost = [listener for listener in self if not keeps(listener)]
+        for gathering in list(self._gathered.values()) if len(lost) == len(self) else ():
             gathering.close()
-        for listener in list(self):
+        for listener in lost:
             self.part(listener)
             listener.reset(reason)
 

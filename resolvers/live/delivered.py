@@ -102,17 +102,18 @@ class Delivered:
 
 
 def write_cursor(epoch: str, position: Position) -> str:
-    """Opaque to clients; good in every process until the database is restored from a copy."""
+    """Opaque to clients; good in every process, and after a failover as far as the history of the database reaches."""
     return base64.urlsafe_b64encode(b"%b.%d.%d.%d" % (epoch.encode(), *position)).decode().rstrip("=")
 
 
-def read_cursor(epoch: str, text: str) -> Position | None:
-    """The position a cursor names; None when it is of another epoch, or none of ours."""
+def read_cursor(text: str) -> tuple[str, Position | None]:
+    """The history and the position that a cursor names; None when it is none of ours."""
     try:
         parts = base64.urlsafe_b64decode(text[:LONGEST_CURSOR] + "==").split(b".")
-        if len(parts) != 4 or parts[0].decode() != epoch:
-            return None
-        xid, seq, frame = (int(part) for part in parts[1:])
+        if len(parts) != 4:
+            return "", None
+        epoch, (xid, seq, frame) = parts[0].decode(), (int(part) for part in parts[1:])
     except (ValueError, binascii.Error):
-        return None
-    return Position(xid, seq, frame) if 0 <= xid < 2**63 and 0 <= seq < 2**63 and 0 <= frame < 2**31 else None
+        return "", None
+    known = 0 <= xid < 2**63 and 0 <= seq < 2**63 and 0 <= frame < 2**31
+    return epoch, Position(xid, seq, frame) if known else None

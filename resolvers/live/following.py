@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import binascii
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
-from resolvers.kernel.background.following import ListenerQuestion, is_place, place_at
+from resolvers.kernel.background.following import ListenerQuestion, is_place, place_at, transaction_of
 from resolvers.kernel.declarations.operation import translate
 from resolvers.live.audience import Outlet
 from resolvers.live.hub import Lost, hub
@@ -17,6 +18,7 @@ from resolvers.live.subscription import ENDED, FROM_NOW, Owner
 
 BATCH = 100
 LONGEST_CURSOR = 400
+SHOWN = 200  # rows that are remembered
 Row = dict[str, Any]
 EncodeRow = Callable[[Row, "RowsFollowing"], bytes]
 
@@ -35,6 +37,10 @@ class RowsFollowing:
         self._encode, self._owner = encode, owner
         self._news = question.followed.told()
         self._place = ""
+        self._shown: deque[str] = deque(maxlen=SHOWN)  # places of rows
+        self._whole_from = ""  # the place from which these are all
+        self._turns = 0
+        self._again: set[str] = set()  # shown in the history before, and not found in this one so far
         self._most = BATCH
         self._told = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -46,9 +52,11 @@ class RowsFollowing:
         self._place = now = place_at(await self._news.now())
         if after is not None and after != FROM_NOW:
             try:
-                self._place = min(_read_cursor(hub.tail.epoch, after), now)
+                self._place = min(await _read_cursor(after), now)
             except Lost as lost:
                 self._owner.lost(self, str(lost))
+        self._whole_from = self._place
+        hub.tail.history.touch()
         await self.question.rows(self.caller, self._place, 1)  # whether it may
         if not self.closed:
             self._task = asyncio.create_task(self._follow())
@@ -69,11 +77,24 @@ class RowsFollowing:
         """The caller's rights have changed: the next call of the list checks them."""
         self._told.set()
 
-    def reset(self, reason: str) -> None:
-        """The database is another one, with other transactions: new rows follow."""
-        self._place = ""
-        self._owner.lost(self, reason)
+    def turn(self, bound: int) -> None:
+        """The database has a new history. Rows since its beginning are read again: those that were shown have to be
+        there, and are not shown twice.
+        """
+        self._news.horizon, self._turns = 0, self._turns + 1
+        start = place_at(bound)
+        if start < self._place:
+            if not bound or start < self._whole_from:
+                self._lose()
+            else:
+                self._again = {place for place in self._shown if place >= start}
+                self._place = start
         self._told.set()
+
+    def _lose(self) -> None:
+        """New rows follow."""
+        self._place, self._again = "", set()
+        self._owner.lost(self, "restored")
 
     async def _follow(self) -> None:
         with self._news.of(self.question.topic) as self._told:
@@ -95,22 +116,35 @@ class RowsFollowing:
 
     async def _advance(self) -> bool:
         """Shows what is behind the place, as far as there is room. Whether that was all."""
-        horizon, start = self._news.horizon, self._place
+        horizon, start, turns = self._news.horizon, self._place, self._turns
         if not start:
-            start = self._place = place_at(await self._news.now())
+            start = self._place = self._whole_from = place_at(await self._news.now())
+            self._shown.clear()
         async with hub.reading:
             rows = await self.question.rows(self.caller, start, self._most)
-        if self._place != start:
-            return False  # it was reset meanwhile
+        if self._place != start or self._turns != turns:
+            return False  # the history is another one
         for place, row in rows:
             if self.closed or self.outlet.congested:
                 return False
-            self._place = place
-            self.outlet.write(self._encode(row, self))
+            self._show(place, row)
         if len(rows) == self._most:
+            return False
+        if self._again:  # what was shown is not there
+            self._lose()
             return False
         self._place, self._most = max(self._place, place_at(horizon)), BATCH
         return True
+
+    def _show(self, place: str, row: Row) -> None:
+        self._place = place
+        if place in self._again:
+            self._again.discard(place)
+            return
+        if len(self._shown) == SHOWN:
+            self._whole_from = max(self._whole_from, self._shown[0] + "\0")
+        self._shown.append(place)
+        self.outlet.write(self._encode(row, self))
 
     def _goes_on(self, error: Exception) -> bool:
         refusal = error if isinstance(error, Refusal) else translate(error)
@@ -133,12 +167,12 @@ class RowsFollowing:
             self._owner.refused(self, refusal)
 
 
-def _read_cursor(epoch: str, text: str) -> str:
-    """The place that a cursor names. Raises Lost for one of another database, or of none."""
+async def _read_cursor(text: str) -> str:
+    """The place that a cursor names. Raises Lost for one of another database, of a history that is gone, or of none."""
     try:
-        known, _, place = base64.urlsafe_b64decode(text[:LONGEST_CURSOR] + "==").decode("ascii").partition(".")
+        epoch, _, place = base64.urlsafe_b64decode(text[:LONGEST_CURSOR] + "==").decode("ascii").partition(".")
     except (ValueError, binascii.Error):
-        known, place = "", ""
-    if known != epoch or not is_place(place):
+        epoch, place = "", ""
+    if not is_place(place) or not await hub.tail.history.good(epoch, transaction_of(place)):
         raise Lost("unknown_cursor")
     return place

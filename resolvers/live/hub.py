@@ -1,7 +1,7 @@
 """The listeners of each channel in this process, and what a listener has missed."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -31,7 +31,8 @@ class Follower(Protocol):
 
     closed: bool
 
-    def reset(self, reason: str) -> None: ...
+    def turn(self, bound: int) -> None:
+        """The database has a new history: of the one before, everything below a transaction is good."""
 
 
 class Hub:
@@ -137,10 +138,14 @@ class Hub:
     def cursor(self, position: Position) -> str:
         return write_cursor(self.tail.epoch, position)
 
-    def position(self, cursor: str) -> Position:
-        """Raises Lost for a cursor of another database, or of none."""
-        found = read_cursor(self.tail.epoch, cursor)
-        if found is None:
+    async def position(self, cursor: str, channel: Channel) -> Position:
+        """Raises Lost for a cursor of another database, of a history that is gone, or of none."""
+        await self.tail.attend()
+        epoch, found = read_cursor(cursor)
+        history, chat = self.tail.history, _followed(channel)[0]
+        if found is None or not await history.good(epoch, found.xid):
+            raise Lost("unknown_cursor")
+        if chat is not None and not await history.good_frame(epoch, *chat, found.frame):
             raise Lost("unknown_cursor")
         return found
 
@@ -155,11 +160,20 @@ class Hub:
     def _access_changed(self, user_id: str) -> None:
         self.on_access(user_id)
 
-    def _new_epoch(self) -> None:
+    def _new_epoch(self, lost: Collection[ChatKey] | None, before: str) -> None:
+        """`lost`: the chats with other frames than they had; None: what was delivered may be gone."""
+        bound = self.tail.history.bounds.get(before, 0)
         for audience in list(self.channels.values()):
-            audience.reset("restored")
+            audience.reset("restored", lambda listener: lost is not None and self._keeps(listener, lost))
         for follower in list(self.followers):
-            follower.reset("restored")
+            follower.turn(bound)
+
+    def _keeps(self, listener: ChannelListener, lost: Collection[ChatKey]) -> bool:
+        """True if the reader has verified all that was shown; a listener may have read ahead of it."""
+        chat = _followed(listener.channel)[0]
+        watch = None if chat is None else self.tail.watched.get(chat)
+        ahead = watch is not None and listener.position.frame > watch.frame
+        return listener.position[:2] <= self.tail.position[:2] and chat not in lost and not ahead
 
 
 def _followed(channel: Channel) -> tuple[ChatKey | None, str | None]:

@@ -24,11 +24,6 @@ MISSED_EVENTS = """
     ORDER BY e.xid, e.seq LIMIT $5
 """
 NOW = "SELECT events_horizon()::text::bigint - 1"
-EPOCH = """
-    SELECT to_hex(hashtextextended(concat(system_identifier, ':', (pg_control_checkpoint()).timeline_id, ':',
-        (SELECT oid FROM pg_database WHERE datname = current_database())), 0))
-    FROM pg_control_system()
-"""
 SWEPT = "SELECT coalesce(max(value::bigint), 0) FROM instance_facts WHERE name = ANY ($1::text[])"
 
 # What is watched is seconds behind at most: partitions of frames from before are not looked into.

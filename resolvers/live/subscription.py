@@ -93,6 +93,7 @@ class Subscription:
         """Joins the channel. `after`: a cursor; an invalid one is reported to the owner, and live events follow.
         `frame`: as for `rewind`, which has nothing to do if there are no other listeners.
         """
+        start, lost = await self._begins(after)
         self.position = self._newest = await hub.join(self.channel, self, frame)
         self._joined = True
         if self.closed:
@@ -100,17 +101,22 @@ class Subscription:
             return
         if self.channel.kind is ChannelKind.session:
             presence.enter(self._seat, self)
-        if after is not None and after != FROM_NOW:
-            try:
-                start = hub.position(after)
-                if self.channel.kind is ChannelKind.agent:
-                    raise Lost("not_kept")
-            except Lost as lost:
-                self._owner.lost(self, str(lost))
-            else:
-                self.position = start
-                if not start.past(self._newest):
-                    self._fall_behind()
+        if lost:
+            self._owner.lost(self, lost)
+        elif start is not None:
+            self.position = start
+            if not start.past(self._newest):
+                self._fall_behind()
+
+    async def _begins(self, after: str | None) -> tuple[Position | None, str]:
+        """Where a cursor leads, or why that is lost."""
+        if after is None or after == FROM_NOW:
+            return None, ""
+        try:
+            start = await hub.position(after, self.channel)
+        except Lost as lost:
+            return None, str(lost)
+        return (None, "not_kept") if self.channel.kind is ChannelKind.agent else (start, "")
 
     def close(self) -> None:
         if not self.closed:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,7 @@ from resolvers.kernel.store.bus import ANYTHING, Topic, bus
 from resolvers.kernel.store.database import database, unavailable
 from resolvers.live import statements
 from resolvers.live.delivered import Delivered, Position
+from resolvers.live.history import History
 
 EVERY = 0.5  # seconds between looks without a wake-up; half the time another database can hold up an event
 GATHER = 0.002  # seconds between two looks at least, for what is being committed at the same time
@@ -37,10 +39,11 @@ ChatKey = tuple[str, str]
 class ChatWatch:
     """A chat that is followed: up to which frame, and for whose log too."""
 
-    __slots__ = ("agent_id", "frame", "listeners")
+    __slots__ = ("agent_id", "at", "frame", "listeners")
 
     def __init__(self, agent_id: str, frame: int) -> None:
         self.agent_id, self.frame, self.listeners = agent_id, frame, 0
+        self.at: datetime | None = None  # when that frame was stored, if it was read here
 
 
 class ChatTail:
@@ -56,7 +59,7 @@ class ChatTail:
         channels: Collection[str],
         followers: Collection[object],
         dispatch: Dispatch,
-        on_new_epoch: Callable[[], None],
+        on_new_epoch: Callable[[Collection[ChatKey] | None, str], None],
         on_access: Callable[[str], None],
     ) -> None:
         self._channels, self._followers, self._dispatch = channels, followers, dispatch
@@ -76,14 +79,15 @@ class ChatTail:
         self._gathered = 0.0  # when the last look was made
         self._looked = 0.0  # when events were last looked for past the transactions of other databases
         self._offs: list[Callable[[], object]] = []
-        self.epoch = ""
+        self.history = History()
         self.position = Position(0, LAST)  # of the outbox
         self.watched: dict[ChatKey, ChatWatch] = {}
         self.agents: dict[str, int] = {}
         self.lag = 0.0  # seconds between an event's writing and its dispatch, of the last one
 
     def start(self) -> None:
-        self.epoch, self._conn = "", None
+        self._conn = None
+        self.history.begin()
         self._wake, self._ready = asyncio.Event(), asyncio.Event()
         self._placed, self._until, self._gathered = False, 0.0, 0.0
         self.watched.clear()
@@ -121,6 +125,11 @@ class ChatTail:
         else:
             return
         self._wake.set()
+
+    @property
+    def epoch(self) -> str:
+        """The name of the present history in cursors."""
+        return self.history.epoch
 
     # ---- who listens ---------------------------------------------------------------------------------------------
 
@@ -227,18 +236,33 @@ class ChatTail:
         self._wake.clear()
 
     async def _anchor(self) -> None:
-        """After each connect: a database that was restored from a copy has another epoch, and other numbers."""
-        epoch = await self._conn.fetchval(statements.EPOCH)
-        if epoch != self.epoch:
-            known, self.epoch = self.epoch, epoch
-            self.position = Position(await self._conn.fetchval(statements.NOW), LAST)
-            if known:
-                found = await self._conn.fetch(statements.STANDING, *_columns(self.watched))
-                standing = {(workspace_id, id): last for workspace_id, id, last in found}
-                for chat, watch in self.watched.items():
-                    watch.frame = standing.get(chat, 0)
-                self._on_new_epoch()
-                self._on_access(ANYTHING)
+        """After each connect: a replica that was promoted, or a copy that was restored, has a history of its own."""
+        before = await self.history.enter(self._conn)
+        if before in ("", self.epoch):
+            return
+        lost: list[ChatKey] | None = []
+        if self._placed:
+            lost = await self._carried(before)
+            if lost is None:
+                self._place(Position(await self._conn.fetchval(statements.NOW), LAST))
+        log.info("the database has a new history", kept=lost is not None)
+        found = await self._conn.fetch(statements.STANDING, *_columns(self.watched if lost is None else lost))
+        standing = {(workspace_id, id): last for workspace_id, id, last in found}
+        for chat in list(self.watched) if lost is None else lost:
+            self.watched[chat].frame, self.watched[chat].at = standing.get(chat, 0), None
+        self._on_new_epoch(lost, before)
+        self._on_access(ANYTHING)
+
+    async def _carried(self, before: str) -> list[ChatKey] | None:
+        """The chats whose frames are not what they were; None if the position is not good any more."""
+        if not await self.history.carries(self._conn, before, self.position):
+            return None
+        chats = [(*chat, watch.frame, watch.at) for chat, watch in self.watched.items()]
+        return await self.history.lost_chats(self._conn, before, chats)
+
+    def _place(self, position: Position) -> None:
+        self.position = position
+        self.history.place(position)
 
     async def _look(self) -> None:
         if not self._stays:
@@ -247,7 +271,7 @@ class ChatTail:
             return
         self._asked = False
         if not self._placed:
-            self.position = Position(await self._conn.fetchval(statements.NOW), LAST)
+            self._place(Position(await self._conn.fetchval(statements.NOW), LAST))
             self._told.clear()
             self._on_access(ANYTHING)
             self._placed = self._news = True
@@ -257,6 +281,7 @@ class ChatTail:
         if not self._asked:
             self._ready.set()
         await self._frames()
+        await self.history.mark(self._conn)
 
     async def _events(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -268,6 +293,7 @@ class ChatTail:
             rows = await self._conn.fetch(statements.EVENTS, *place, BATCH, whole)
             for xid, seq, channel, type_, payload, age, at, cause in rows:
                 self.position = Position(xid, seq)
+                self.history.deliver(xid, seq, at)
                 self.lag = age
                 if type_ == CHANGED:
                     self._changed(seq, channel)
@@ -308,7 +334,7 @@ class ChatTail:
                 chat = (workspace_id, id)
                 watch = self.watched.get(chat)
                 if watch is not None and number > watch.frame:
-                    watch.frame = number
+                    watch.frame, watch.at = number, at
                     again.add(chat)
                     address = f"session:{workspace_id}/{id}"
                     self._dispatch(Delivered(address, type_, payload, frame=number, run_id=run_id, at=at))

@@ -226,6 +226,7 @@ BY_HAND = {
     "resolvers/staff/runs/booking.py": "the statement that stores a step books its calls, in four tables",
     "resolvers/staff/runs/tracing.py": "spans are stored by the statements of work.py, and numbered by the run",
     "resolvers/live/statements.py": "places in the order in which transactions end, by the types of PostgreSQL",
+    "resolvers/live/history.py": "histories and marks are by the log and the transactions of PostgreSQL",
 }
 """Files outside the kernel that contain SQL, and why no word of the kernel says it."""
 SENT_FOR_OTHERS = {

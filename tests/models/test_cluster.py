@@ -23,6 +23,7 @@ from models.migrations.tables import metadata
 from resolvers.kernel.background.clocks import AcrossWorkspaces
 from resolvers.kernel.background.followers import follow
 from resolvers.live import statements
+from resolvers.live.history import KEY
 from tests.architecture.source import name_of, python_files
 from tests.conftest import Database
 from tests.models.rows import insert, of, workspace_rows
@@ -233,7 +234,7 @@ async def test_a_replica_that_lagged_and_was_promoted(tmp_path: Path) -> None:
         assert await followed(primary.application) == []
         await tell(primary.application, "one", "two")
         async with connected(primary.application) as reader:
-            epoch, high = await reader.fetchval(statements.EPOCH), await reader.fetchval(HIGH)
+            epoch, high = await reader.fetchval(KEY), await reader.fetchval(HIGH)
         server.stop()
         shutil.copytree(tmp_path / "primary", tmp_path / "replica", symlinks=True)
         _own_as(tmp_path / "primary", tmp_path / "replica")
@@ -250,7 +251,7 @@ async def test_a_replica_that_lagged_and_was_promoted(tmp_path: Path) -> None:
         await _writable(promoted)
         await upgrade(promoted.owner, application_role=APPLICATION)
         async with connected(promoted.application) as reader:
-            assert await reader.fetchval(statements.EPOCH) != epoch
+            assert await reader.fetchval(KEY) != epoch
             assert await reader.fetchval("SELECT min(xid::text::bigint) FROM events") > 3
             assert await reader.fetchval(HIGH) >= high
         await tell(promoted.application, "three")

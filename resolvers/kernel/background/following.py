@@ -115,6 +115,10 @@ def place_at(transaction: int) -> str:
     return f"{transaction:0{DIGITS}d}"
 
 
+def transaction_of(place: str) -> int:
+    return int(place[:DIGITS])
+
+
 def is_place(text: str) -> bool:
     return text[:DIGITS].isascii() and text[:DIGITS].isdigit() and DIGITS <= len(text) <= 200 and text.isprintable()
 

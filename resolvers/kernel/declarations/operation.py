@@ -441,6 +441,7 @@ def translate(error: Exception) -> Refusal:
     lost = (
         asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError,
+        asyncpg.ReadOnlySQLTransactionError,  # a server that was the primary
         asyncpg.InsufficientResourcesError,
         asyncpg.InterfaceError,
         asyncpg.InternalClientError,  # the next call on a connection whose end came as a message of the server
