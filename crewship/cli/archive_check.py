@@ -11,6 +11,7 @@ from crewship.cli.checks import Check
 from crewship.process.database import Access
 from crewship.process.postgres import ARCHIVE_SLOT
 from crewship.process.wal_archive import IDENTITY, LOST, lines
+from models.connections import open_connection
 from models.migrations.cluster import KNOWN
 from resolvers.instance.bundles.records import ARCHIVE
 
@@ -24,7 +25,7 @@ ANOTHER: Final = "make another one, so that a restore has less log to read: crew
 
 async def check_archive(folder: Path, access: Access) -> Check:
     """The newest base backup, the log that was received last, and whether the archive receives it now."""
-    connection = await asyncpg.connect(access.owner)
+    connection = await open_connection(access.owner)
     try:
         identity = await connection.fetchval(IDENTITY)
         own = [line for line in lines(folder) if line.identity == identity]

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 import orjson
 
 from crewship.cli.backup_files import described, listed
@@ -19,6 +18,7 @@ from crewship.process import buckets, bundles, instance_bundles
 from crewship.process.blob_stores import place_at
 from crewship.process.database import Access, StartError, existing_database
 from crewship.process.progress import Progress
+from models.connections import open_connection
 from models.migrations.cluster import NOTE
 from resolvers.instance.bundles import records, sealing
 from resolvers.instance.bundles.beside import NOT_ITS_LIST, Blob, ComparedContent, content_fault
@@ -144,7 +144,7 @@ def note_rehearsal(settings: Settings, told: dict[str, Any]) -> None:
 
 
 async def _note(access: Access, name: str, told: dict[str, Any]) -> None:
-    conn = await asyncpg.connect(access.owner)
+    conn = await open_connection(access.owner)
     try:
         await conn.execute(NOTE, name, orjson.dumps(told).decode())
     finally:

@@ -21,6 +21,7 @@ from crewship.process.postgres import EmbeddedPostgres
 from crewship.process.postgres_child import PostgresError
 from crewship.process.serve import WEAKER_ROLE, powers_of
 from models import migrations
+from models.connections import open_connection
 from resolvers.errors import Refusal
 from resolvers.instance.outbound import Outbound, Policy
 from resolvers.instance.ports import MailFailed
@@ -128,7 +129,7 @@ def _check_stored(settings: Settings) -> list[Check]:
 
 async def _check_database(settings: Settings, access: Access) -> list[Check]:
     await wait_for_database(access.application, wait=5.0)
-    connection = await asyncpg.connect(access.application)
+    connection = await open_connection(access.application)
     try:
         release = await connection.fetchval("SHOW server_version")
         kind = "embedded" if settings.database_url is None else place_of(access.application)

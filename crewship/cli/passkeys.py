@@ -1,6 +1,6 @@
 """The operator's help for a user who has lost every passkey and needs one to sign in."""
 
-import asyncpg
+from models.connections import open_connection
 
 FORGET = """
     WITH person AS (UPDATE users SET passkey_required = false, updated_at = now() WHERE email = $1 RETURNING id),
@@ -15,7 +15,7 @@ class NoSuchUser(Exception):
 
 async def forget(owner: str, email: str) -> int:
     """Deletes the passkeys of a user, who needs none from here on; returns how many there were."""
-    connection = await asyncpg.connect(owner)
+    connection = await open_connection(owner)
     try:
         found = await connection.fetchrow(FORGET, email)
     finally:

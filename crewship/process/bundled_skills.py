@@ -12,6 +12,7 @@ from typing import Any, Final
 import asyncpg
 
 from models.base import table_of
+from models.connections import open_connection
 from models.resources.skills import Skill, SkillMaturity, SkillSource, SkillVerification
 from resolvers.instance.crypto import digest
 from resolvers.resources.skills.skill_md import parse
@@ -35,7 +36,7 @@ def texts() -> dict[str, str]:
 async def bring(dsn: str) -> None:
     """Writes missing and changed skills, and removes skills that are no longer bundled."""
     shipped = {slug: (text, hashlib.sha256(text.encode()).hexdigest()) for slug, text in texts().items()}
-    connection = await asyncpg.connect(dsn)
+    connection = await open_connection(dsn)
     try:
         known = {row["slug"]: row["fingerprint"] for row in await connection.fetch(KNOWN)}
         if known == {slug: fingerprint for slug, (_, fingerprint) in shipped.items()}:

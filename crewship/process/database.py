@@ -14,6 +14,7 @@ import asyncpg
 from crewship.process.postgres import APPLICATION, Connection, EmbeddedPostgres
 from models import migrations
 from models.address import Address
+from models.connections import open_connection
 from resolvers.instance.settings import Settings
 
 OLDEST_POSTGRES = 15
@@ -135,7 +136,7 @@ async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
     deadline = time.monotonic() + wait
     while True:
         try:
-            connection = await asyncpg.connect(dsn, timeout=5, server_settings=ASKED)
+            connection = await open_connection(dsn, timeout=5, server_settings=ASKED)
             break
         except (ConnectionError, TimeoutError, asyncpg.CannotConnectNowError) as error:
             if time.monotonic() > deadline:
@@ -168,7 +169,7 @@ async def _is_pooled(dsn: str, connection: "asyncpg.Connection[asyncpg.Record]")
     mark = secrets.token_hex(8)
     await connection.execute("SELECT set_config('crewship.session', $1, false)", mark)
     try:
-        other = await asyncpg.connect(dsn, timeout=5, server_settings=ASKED)
+        other = await open_connection(dsn, timeout=5, server_settings=ASKED)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StartError(f"the database {place_of(dsn)} refuses a second connection ({error})") from None
     try:

@@ -20,7 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-import asyncpg
 import orjson
 
 from crewship.process import keys
@@ -30,6 +29,7 @@ from crewship.process.database import Access, StartError, database, place_of, wa
 from crewship.process.dumps import Restoring, dumped, restoring
 from crewship.process.private_files import make_private, write_secret
 from models import migrations
+from models.connections import open_connection
 from resolvers.instance.bundles import sealing
 from resolvers.instance.bundles.beside import content, content_fault
 from resolvers.instance.bundles.faults import BundleError, BundleFault
@@ -288,7 +288,7 @@ def _check_room(settings: Settings, bundle: Bundle) -> None:
 
 async def _check_empty(settings: Settings, access: Access) -> None:
     await wait_for_database(access.owner)
-    conn = await asyncpg.connect(access.owner)
+    conn = await open_connection(access.owner)
     try:
         if await conn.fetch(TABLES):
             here = settings.database_url is None

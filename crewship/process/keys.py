@@ -24,6 +24,7 @@ import asyncpg
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from crewship.process.private_files import make_private, write_secret
+from models.connections import open_connection
 from resolvers.errors import Refusal
 from resolvers.instance.crypto import LEAST_SECRET, is_strong
 from resolvers.instance.data_keys import KeyStore
@@ -132,7 +133,7 @@ async def settle(settings: Settings, dsn: str) -> Settings:
     `users`. Raises KeysError.
     """
     await _try_transit(settings)
-    connection = await asyncpg.connect(dsn)
+    connection = await open_connection(dsn)
     try:
         async with connection.transaction():
             await hold(connection)

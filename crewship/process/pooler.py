@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from crewship.process.database import StartError, place_of
+from models.connections import open_connection
 from resolvers.kernel.store.connection import FOLLOWED, SESSION
 
 log = logging.getLogger("crewship.pooler")
@@ -72,7 +73,7 @@ async def probe(pooled: str, direct: str) -> Pooler:
 async def _connect(dsn: str, variable: str, settings: dict[str, str]) -> "asyncpg.Connection[asyncpg.Record]":
     """Without named statements, which only some poolers follow: what is asked is asked in transactions."""
     try:
-        return await asyncpg.connect(dsn, timeout=PATIENCE, server_settings=settings, statement_cache_size=0)
+        return await open_connection(dsn, timeout=PATIENCE, server_settings=settings, statement_cache_size=0)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         said = str(error) or type(error).__name__
         raise StartError(f"{place_of(dsn)} refuses a connection ({said}); correct {variable}") from None

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import asyncpg
-
 from crewship.process import moves
 from crewship.process.database import UNUSED_SNAPSHOT, Access, StartError
 from crewship.process.postgres import ADMIN, Connection, EmbeddedPostgres
@@ -25,6 +23,7 @@ from crewship.process.postgres_recovery import recover, timelines
 from crewship.process.private_files import make_private, write_secret
 from crewship.process.wal_archive import SIZE, lines
 from models import migrations
+from models.connections import open_connection
 from models.migrations.cluster import KNOWN
 from resolvers.instance.bundles.files import has_room
 from resolvers.instance.bundles.records import REHEARSED
@@ -119,7 +118,7 @@ async def take(data_dir: Path, access: Access, revision: str) -> None:
 
 async def _described(connection: Connection) -> tuple[int, str]:
     """The size of all databases, and the release that migrated ours last."""
-    admin = await asyncpg.connect(connection.dsn(ADMIN))
+    admin = await open_connection(connection.dsn(ADMIN))
     try:
         size: int = await admin.fetchval(SIZE)
         return size, await admin.fetchval(KNOWN, migrations.RELEASE) or ""
@@ -163,7 +162,7 @@ async def drop_proved(data_dir: Path, access: Access) -> None:
     """Removes clusters that an upgrade of PostgreSQL replaced, if a backup of after it was rehearsed."""
     if not (former := of_other_majors(data_dir)):
         return
-    owner = await asyncpg.connect(access.owner)
+    owner = await open_connection(access.owner)
     try:
         noted = await owner.fetchval(KNOWN, REHEARSED)
     finally:

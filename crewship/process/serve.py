@@ -32,6 +32,7 @@ from crewship.process.private_files import make_private, write_secret
 from crewship.process.progress import Progress
 from crewship.process.trusted_documents import read_documents
 from models import migrations
+from models.connections import open_connection
 from resolvers.identity.locality import is_alone_on_loopback
 from resolvers.instance.crypto import setup_token
 from resolvers.instance.running import BOOTSTRAPPED
@@ -121,7 +122,7 @@ async def powers_of(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[s
 async def _refuse_powers(settings: Settings, dsn: str) -> None:
     if not settings.row_level_security:
         return
-    connection = await asyncpg.connect(dsn)
+    connection = await open_connection(dsn)
     try:
         role, powers = await powers_of(connection)
     finally:
@@ -154,7 +155,7 @@ async def bootstrap_notice(
 
     The secret is in the fragment, which browsers send to no server; every process of an instance prints the same one.
     """
-    connection = await asyncpg.connect(dsn)
+    connection = await open_connection(dsn)
     try:
         used = await connection.fetchval(
             "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM instance_facts WHERE name = $1)", BOOTSTRAPPED

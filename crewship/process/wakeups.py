@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 from typing import Any
 
-import asyncpg
 from broadcaster import Event
 from broadcaster._backends.base import BroadcastBackend
 
+from models.connections import open_connection
 from resolvers.instance.telemetry import log
 from resolvers.kernel.ground.silence import CONNECTING, noticed
 from resolvers.kernel.store.bus import CHANNEL
@@ -112,7 +112,7 @@ class PostgresWakeups(Returning):
             connection.terminate()
 
     async def _connection(self, dsn: str) -> Any:
-        made = await asyncpg.connect(dsn, timeout=CONNECTING, command_timeout=PATIENCE, server_settings=SESSION)
+        made = await open_connection(dsn, timeout=CONNECTING, command_timeout=PATIENCE, server_settings=SESSION)
         return noticed(made)
 
 

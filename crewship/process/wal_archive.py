@@ -32,6 +32,7 @@ from crewship.process.postgres import ADMIN, ARCHIVE_SLOT, Connection, EmbeddedP
 from crewship.process.postgres_child import STOP_TIMEOUT, PostgresError
 from crewship.process.postgres_programs import called, started
 from crewship.process.private_files import make_private, write_secret
+from models.connections import open_connection
 from models.migrations.cluster import NOTE
 from resolvers.instance.bundles import records
 from resolvers.instance.bundles.files import has_room
@@ -134,7 +135,7 @@ def options(data_dir: Path) -> dict[str, str]:
 
 
 async def _asked(connection: Connection, statement: str, *values: Any) -> Any:
-    admin = await asyncpg.connect(connection.dsn(ADMIN, "postgres"))
+    admin = await open_connection(connection.dsn(ADMIN, "postgres"))
     try:
         return await admin.fetchval(statement, *values)
     finally:
@@ -249,7 +250,7 @@ class Archiver:
 
 
 async def _noted(connection: Connection, found: dict[str, str | None]) -> None:
-    owner = await asyncpg.connect(connection.owner)
+    owner = await open_connection(connection.owner)
     try:
         await owner.execute(NOTE, records.ARCHIVE, json.dumps(found))
     finally:

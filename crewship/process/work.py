@@ -7,9 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-import asyncpg
-
 from models.address import Address
+from models.connections import open_connection
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
 from runtime.engine.clocks import ticking
@@ -26,7 +25,7 @@ LOCK = 0x656E67696E65  # "engine"; one process at a time makes or changes the en
 async def prepare(owner: str, application: str) -> None:
     """Makes or upgrades the engine's tables as the owner of ours. Both are database addresses, maybe of one role."""
     role, owns = (Address.read(dsn).user for dsn in (application, owner))
-    connection = await asyncpg.connect(owner)
+    connection = await open_connection(owner)
     try:
         # Not by waiting for it: a statement that waits has a snapshot, and the indexes that the holder makes
         # concurrently wait for that.

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from models.connections import open_connection
 from models.migrations import sql, statistics
 from models.migrations.cluster import KNOWN, NOTE, adopt
 from models.migrations.grants import grant
@@ -89,7 +90,7 @@ async def upgrade(
     Many processes may call this at once. A failed migration is rolled back alone; earlier ones stay.
     Raises SchemaError, and changes nothing, if the database is at an unknown revision.
     """
-    connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
+    connection = await open_connection(dsn, server_settings=SETTINGS)
     try:
         await _take_lock(connection)
         state = await _state(connection)
@@ -172,7 +173,7 @@ async def _known(connection: "asyncpg.Connection[asyncpg.Record]", state: State)
 
 async def current(dsn: str) -> str | None:
     """The revision a database is at; none when it is empty."""
-    connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
+    connection = await open_connection(dsn, server_settings=SETTINGS)
     try:
         return (await _state(connection))[0]
     finally:

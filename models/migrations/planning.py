@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from models.connections import open_connection
 from models.migrations import SETTINGS, known_state, sql
 from models.migrations.revisions import config
 
@@ -49,7 +49,7 @@ class Plan:
 
 async def plan(dsn: str) -> Plan:
     """Reads a database, as its owner. Raises SchemaError if it is at an unknown revision."""
-    connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
+    connection = await open_connection(dsn, server_settings=SETTINGS)
     try:
         found, brought = await known_state(connection)
         pending = [

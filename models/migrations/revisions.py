@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from models.connections import open_connection
 from models.migrations import SETTINGS, TABLE_LOCK_TIMEOUT, head, number
 
 PAGES = 64
@@ -141,7 +142,7 @@ async def connect(dsn: str) -> AsyncIterator[AsyncConnection]:
     # asyncpg reads the DSN itself: SQLAlchemy's URL knows no `host=/a/socket` in the query.
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(dsn, server_settings=SETTINGS),
+        async_creator=lambda: open_connection(dsn, server_settings=SETTINGS),
         poolclass=NullPool,
     )
     try:

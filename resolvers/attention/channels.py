@@ -2,6 +2,7 @@
 websocket.channels).
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +51,7 @@ from resolvers.kernel.writing.reports import first_with
 DOMAIN = Domain("channels", scopes=(EVERYTHING,))  # a channel carries what happens in several domains
 
 UNKNOWN = "Channel not found"
+PATIENCE = 5.0  # seconds that a connection waits to know its user; clients give up a handshake after ten
 
 
 class ChannelKind(StrEnum):
@@ -228,6 +230,12 @@ def list_event_rows(scope: QueryScope, data: ListEventRows) -> Rows[EventRow]:
 
 
 async def identify(caller: Caller) -> str:
-    """The id of the caller's user. Raises the Refusal if the session or token is no longer valid."""
-    answer = await _identify(caller, {})
+    """The id of the caller's user. Raises the Refusal if the session or token is no longer valid, and UNAVAILABLE
+    before a client gives up its handshake, so that it knows to try again.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            answer = await _identify(caller, {})
+    except TimeoutError:
+        raise Refusal(Code.UNAVAILABLE, "The database does not answer; try again") from None
     return str(orjson.loads(answer.body or b"{}")["user_id"])

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -11,11 +12,12 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr
 from pydantic_settings import NoDecode
 
-from models.address import Address
+from models.address import Address, AddressError
 from resolvers.instance.sign_in_providers import is_safe_url
 
 FURTHER_KEYS = range(3, 256)  # numbers of wrapping keys beside the two that have variables of their own
 LARGEST_KEY_FILE = 1 << 16
+WRITES = ("read-write", "primary")  # of several servers the one that is meant
 
 _DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -122,7 +124,12 @@ def _database_url(value: Any) -> Any:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if not isinstance(text, str):
         raise ValueError("not a database URL")
-    return SecretStr(Address.read(text).asyncpg)
+    address = Address.read(text)
+    if len(address.hosts) > 1:
+        address = replace(address, parameters={"target_session_attrs": WRITES[0], **address.parameters})
+        if address.parameters["target_session_attrs"] not in WRITES:
+            raise AddressError(f"target_session_attrs is {WRITES[0]} where it names several servers")
+    return SecretStr(address.asyncpg)
 
 
 def _redis_url(value: Any) -> Any:

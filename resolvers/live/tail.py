@@ -298,9 +298,9 @@ class ChatTail:
                 if type_ == CHANGED:
                     self._changed(seq, channel)
                     continue
-                whole, _, part = channel.partition(PART) if channel.startswith(PARTED) else (channel, "", "")
-                if whole in self._channels:
-                    self._dispatch(Delivered(whole, type_, payload, xid, seq, part=part, at=at, cause=cause))
+                name, _, part = channel.partition(PART) if channel.startswith(PARTED) else (channel, "", "")
+                if name in self._channels:
+                    self._dispatch(Delivered(name, type_, payload, xid, seq, part=part, at=at, cause=cause))
             if len(rows) < BATCH:
                 return
             await asyncio.sleep(0)

@@ -25,7 +25,8 @@ from rest_compat.ws.socket import NORMAL, REVOKED, TOO_LARGE, Admit, Receive, Se
 
 INTRODUCTION = 10.0  # seconds from the handshake to the frame that authenticates
 ORIGIN = "Origin not allowed"
-TOLD = frozenset({Code.BAD_REQUEST, Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED})
+AGAIN = b"1"  # seconds
+TOLD = frozenset({Code.BAD_REQUEST, Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.UNAVAILABLE})
 
 
 async def websocket(
@@ -111,7 +112,7 @@ async def _introduced(
         if refusal.code is Code.UNAUTHENTICATED and caller.kind is CredentialKind.SESSION_TICKET:
             await _send_away(wire, send, frames.revoked(), REVOKED)
         else:
-            await _send_away(wire, send, frames.error(refusal.detail))
+            await _send_away(wire, send, frames.refused(refusal))
     finally:
         socket.close()
 
@@ -139,13 +140,15 @@ async def without_upgrade(scope: MutableMapping[str, Any], receive: Receive, sen
     await send({"type": "http.response.body", "body": problem(code, detail, scope["path"])})
 
 
-async def decline(send: Send, refusal: Refusal, told: frozenset[Code] = TOLD) -> None:
+async def decline(send: Send, refusal: Refusal) -> None:
     """Instead of the upgrade, in plain text. What is neither the client's fault nor its origin's is ours."""
-    status = STATUS[refusal.code] if refusal.code in told else STATUS[Code.INTERNAL]
+    status = STATUS[refusal.code] if refusal.code in TOLD else STATUS[Code.INTERNAL]
     headers: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
     if refusal.code is Code.UNAUTHENTICATED:
         headers.append((b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode()))
     elif refusal.code is Code.RATE_LIMITED:
         headers.append((b"retry-after", RETRY_AFTER))
+    elif refusal.code is Code.UNAVAILABLE:
+        headers.append((b"retry-after", AGAIN))
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": refusal.detail.encode()})

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 import orjson
 
 from resolvers.attention.channels import ChannelKind
+from resolvers.errors import Code, Refusal
 from resolvers.live import Delivered, Outlet, Subscription
 
 PING = b'{"type":"ping","payload":null}'
@@ -37,6 +38,12 @@ def subscribed(channel: str, cursor: str) -> bytes:
 
 def error(text: str, channel: str | None = None, **more: str) -> bytes:
     return spoken("error", {"error": text, "message": text, **more}, channel)
+
+
+def refused(refusal: Refusal, channel: str | None = None) -> bytes:
+    """It has a code where the same can succeed later."""
+    more = {"code": refusal.code.value} if refusal.code is Code.UNAVAILABLE else {}
+    return error(refusal.detail, channel, **more)
 
 
 def revoked() -> bytes:

@@ -214,7 +214,7 @@ class Socket:
         if refusal.code is Code.UNAUTHENTICATED:
             self.revoked()
         else:
-            self._say(frames.error(refusal.detail, channel))
+            self._say(frames.refused(refusal, channel))
 
     def beat(self) -> None:
         if not self._wire.congested:

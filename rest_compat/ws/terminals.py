@@ -25,7 +25,7 @@ from resolvers.kernel.ground.inputs import validate
 from resolvers.live import Delivered, LiveConnection, Subscription
 from resolvers.live.unauthenticated import unauthenticated
 from resolvers.staff.crews.terminals import OpenTerminal, TerminalSize, check_terminal, close_terminal, open_terminal
-from rest_compat.ws.endpoint import INTRODUCTION, TOLD, caller_of, decline
+from rest_compat.ws.endpoint import INTRODUCTION, caller_of, decline
 from rest_compat.ws.frames import SocketWire
 from rest_compat.ws.socket import NORMAL, REVOKED, Admit, Receive, Send
 
@@ -59,7 +59,7 @@ async def terminal(
             raise Refusal(Code.RATE_LIMITED, "Too many requests")
         leave = unauthenticated.enter(transport.client)
     except Refusal as refusal:
-        return await decline(send, refusal, TOLD | {Code.UNAVAILABLE})
+        return await decline(send, refusal)
     try:
         await send({"type": "websocket.accept"})
         await Session(transport, scope["path"], scope["extensions"]["crewship.wire"], receive, send).serve(leave)

@@ -13,9 +13,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-import asyncpg
-
 from models.address import Address
+from models.connections import open_connection
 from models.unmapped import SESSIONS, unmapped
 from resolvers.instance.telemetry import log
 from resolvers.kernel.declarations.jobs import INSTANCE
@@ -62,7 +61,7 @@ async def prepare_engine(owner_dsn: str, application_role: str | None) -> None:
 
     The library is loaded only to upgrade: that takes a second and a half, a look a few milliseconds.
     """
-    connection = await asyncpg.connect(owner_dsn)
+    connection = await open_connection(owner_dsn)
     try:
         if not await connection.fetchval(FOUND) or await connection.fetchval(VERSION) < TABLES_VERSION:
             await asyncio.to_thread(_migrate, owner_dsn)

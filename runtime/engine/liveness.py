@@ -20,6 +20,7 @@ from typing import Any
 import asyncpg
 from prometheus_client import Gauge
 
+from models.connections import open_connection
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel.declarations.jobs import TIMER, Job
@@ -143,7 +144,7 @@ class Liveness:
         if self._conn is not None and not self._conn.is_closed():
             return
         named = {"application_name": "crewship-jobs", "crewship.workspaces": ALL_ROWS}
-        conn = await asyncpg.connect(self._dsn, timeout=CONNECTING, command_timeout=LIMIT, server_settings=named)
+        conn = await open_connection(self._dsn, timeout=CONNECTING, command_timeout=LIMIT, server_settings=named)
         try:
             noticed(conn)
             await conn.execute(dbos_tables.SESSION)

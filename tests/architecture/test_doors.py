@@ -219,6 +219,19 @@ def test_a_surface_holds_no_sql_and_no_role(path: Path) -> None:
     ] == []
 
 
+@for_every(python_files("models", "resolvers", "schema", "rest_compat", "runtime", "crewship"), ids=name_of)
+def test_one_place_connects(path: Path) -> None:
+    """It knows what to do where an address names several servers, one of which is silent."""
+    made = [
+        n.lineno
+        for n in nodes(path)
+        if isinstance(n, ast.Attribute)
+        and isinstance(n.value, ast.Name)
+        and (n.value.id, n.attr) == ("asyncpg", "connect")
+    ]
+    assert not made or name_of(path) == "models/connections.py"
+
+
 BY_HAND = {
     "resolvers/oversight/audit/seals.py": "digests of rows are computed and chained by functions of the database",
     "resolvers/oversight/audit/verification.py": "the same digests, compared over partitions that may be dropped",

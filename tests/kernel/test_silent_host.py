@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from crewship.process.postgres import APPLICATION, Connection
 from crewship.process.wakeups import PostgresWakeups
+from models import connections
 from resolvers.errors import Code, Refusal
 from resolvers.kernel.declarations.operation import translate
 from resolvers.kernel.ground.silence import LIMIT, LOOK, STATEMENT
@@ -22,6 +23,7 @@ from resolvers.kernel.store.database import Pool
 from runtime.engine.clocks import Ticker
 from runtime.engine.liveness import Liveness, Rhythm
 from tests.kernel.line import Line, line_to
+from tests.process.poolers import free_port
 from tests.world import world_on
 
 pytestmark = pytest.mark.anyio
@@ -204,6 +206,39 @@ async def test_a_new_connection_is_given_ten_seconds(far: str, line: Line, monke
     monkeypatch.setattr(MODULE, "CONNECTING", 0.5)
     line.fall_silent()
     assert await given_up(Pool(far, 1).fetchrow("SELECT 1", ())) < 0.5 + SLACK
+
+
+async def test_the_next_server_is_asked_when_one_is_silent(
+    far: str, line: Line, postgres: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "APART", 0.1)
+    async with line_to(postgres) as other:
+        both = far.replace(f"127.0.0.1:{line.port}", f"127.0.0.1:{line.port},127.0.0.1:{other.port}")
+        line.fall_silent()
+        for wait in (0.1, 0.0):  # the second time it is asked first
+            began = time.monotonic()
+            conn = await connect(both)
+            assert wait <= time.monotonic() - began < wait + SLACK
+            assert await conn.fetchval("SELECT 1") == 1
+            await conn.close()
+        other.fall_silent()
+        line.speak()
+        conn = await connect(both)
+        await conn.close()
+
+
+async def test_several_servers_of_which_none_is_suitable(far: str) -> None:
+    login, _, place = far.partition("@")
+    port = free_port()
+    for hosts in (f"127.0.0.1:{port},", ""):
+        several = f"{login}@{hosts}{place}&target_session_attrs=standby"
+        with pytest.raises(ConnectionError, match="is standby"):
+            await connect(several)
+        with pytest.raises(Refusal) as refused:
+            await Pool(several, 1).fetchrow("SELECT 1", ())
+        assert refused.value.code is Code.UNAVAILABLE
+    with pytest.raises(ConnectionRefusedError):
+        await connect(f"{login}@127.0.0.1:{port},127.0.0.1:{port}/none")
 
 
 @pytest.mark.slow

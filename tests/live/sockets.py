@@ -77,6 +77,8 @@ async def ticket(world: World, person: Person | Browser) -> str:
         answer = await person.send("GET", "/api/v1/ws-token")
     else:
         answer = await world.rest(person, "GET", "/api/v1/ws-token", workspace=None)
+    if answer.status_code == 503:
+        raise ConnectionError(answer.text)
     token: str = answer.json()["token"]
     return token
 

@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from models.people.auth import CliToken
 from models.people.workspaces import Membership, Role
+from resolvers.attention import channels
 from resolvers.identity.credentials import TICKET_LIFETIME
 from resolvers.instance.crypto import TokenKind
 from resolvers.instance.running import instance
@@ -216,13 +217,44 @@ async def test_a_database_that_is_away_is_no_fault_of_the_ticket(world: World, m
 
     token = await ticket(world, world.viewer)
     monkeypatch.setattr(pool, "lease", Nothing)
-    status, body, _ = await refusal(address(world, token))
-    assert status == 500
-    assert "database" in body
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(address(world, token)):
+            pass
+    answer = refused.value.response
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert b"database" in (answer.body or b"")
     async with opened(address(world)) as client:
         await client.say("auth", token=token)
         await client.until(lambda: client.closed)
         assert ([frame["type"] for frame in client.heard], client.closed) == (["error"], 1000)
+
+
+@pytest.mark.parametrize("first", [False, True])
+async def test_a_handshake_does_not_wait_for_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    class Stuck:
+        async def __aenter__(self) -> None:
+            await asyncio.sleep(60)
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    token = await ticket(world, world.viewer)
+    monkeypatch.setattr(pool, "lease", Stuck)
+    monkeypatch.setattr(channels, "PATIENCE", 0.1)
+    async with asyncio.timeout(5):
+        if first:
+            with pytest.raises(InvalidStatus) as refused:
+                async with connect(address(world, token)):
+                    pass
+            assert refused.value.response.status_code == 503
+        else:
+            async with opened(address(world)) as client:
+                await client.say("auth", token=token)
+                await client.until(lambda: client.closed)
+                assert [(frame["type"], frame["payload"]["code"]) for frame in client.heard] == [
+                    ("error", "UNAVAILABLE")
+                ]
 
 
 # ---- from which page ------------------------------------------------------------------------------------------------

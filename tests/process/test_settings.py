@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from models.address import Address
 from resolvers.instance.settings import Settings, SettingsError, default_data_dir, load_settings
 
 
@@ -176,6 +177,23 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "")
     settings = load_settings()
     assert (settings.port, settings.database_url) == (8080, None)
+
+
+def test_of_several_servers_the_one_that_writes_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"": "read-write", "?target_session_attrs=primary": "primary"}
+    for given, meant in asked.items():
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://u:p@a:1,b:2/d{given}")
+        found = load_settings().database_url
+        assert found is not None
+        assert Address.read(found.get_secret_value()).parameters == {"target_session_attrs": meant}
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:hunter2@a:1,b:2/d?target_session_attrs=any")
+    with pytest.raises(SettingsError, match="target_session_attrs is read-write") as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@a:1/d")
+    alone = load_settings().database_url
+    assert alone is not None
+    assert Address.read(alone.get_secret_value()).parameters == {}
 
 
 def test_the_data_directory_follows_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

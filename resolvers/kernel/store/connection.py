@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import asyncpg
 import orjson
 
+from models.connections import open_connection
 from resolvers.kernel.ground.silence import CONNECTING, STATEMENT, noticed
 from resolvers.kernel.store import pipelined
 
@@ -265,7 +266,7 @@ async def connect(
     seconds that a statement waits for its answer, by a timer each. `pooled`: through a pooler, behind which the role
     has what SESSION asks for.
     """
-    conn = await asyncpg.connect(
+    conn = await open_connection(
         dsn,
         connection_class=PooledConnection if pooled else Connection,
         statement_cache_size=STATEMENTS,
