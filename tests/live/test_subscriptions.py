@@ -19,7 +19,7 @@ from resolvers.kernel.background import sweeper
 from resolvers.kernel.background.clocks import across_workspaces
 from resolvers.kernel.declarations.events import address_of
 from resolvers.kernel.store.bus import Topic, bus
-from resolvers.live import LiveConnection, hub
+from resolvers.live import LiveConnection, hub, tail
 from resolvers.live.delivered import Position, read_cursor, write_cursor
 from tests.conftest import Database
 from tests.every import each_of
@@ -84,6 +84,20 @@ async def test_events_arrive_in_the_order_of_their_commits(world: World) -> None
     await asyncio.sleep(0.05)
     assert memory.written == [b"1", b"2", b"3"]
     assert own(world) not in hub.channels
+
+
+async def test_more_than_one_batch_is_read_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "BATCH", 3)
+    memory = Memory()
+    line = await connection(world, world.viewer, memory)
+    await line.subscribe(own(world), plain)
+    reader = hub.tail._conn
+    async with world.database.transaction():
+        await emit(world, *range(8))
+    bus.ring(Topic.events)
+    await until(lambda: len(memory.written) == 8)
+    line.close()
+    assert hub.tail._conn is reader, "it was lost on the way"
 
 
 async def test_nothing_of_another_channel_arrives(world: World) -> None:
