@@ -1,7 +1,6 @@
 """A database host that takes everything and answers nothing: no statement waits for it for ever."""
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -28,7 +27,6 @@ from tests.world import world_on
 
 pytestmark = pytest.mark.anyio
 EVERY, SOON = 0.1, 0.7  # a look, and the limit of pools under test
-MODULE = sys.modules[Pool.__module__]
 SLACK = 0.5  # seconds that a busy machine is late
 
 
@@ -203,7 +201,7 @@ async def test_a_process_that_stood_still_reads_the_answers_first(far: str) -> N
 
 @pytest.mark.slow
 async def test_a_new_connection_is_given_ten_seconds(far: str, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "CONNECTING", 0.5)
+    monkeypatch.setattr("resolvers.kernel.store.connection.CONNECTING", 0.5)
     line.fall_silent()
     assert await given_up(Pool(far, 1).fetchrow("SELECT 1", ())) < 0.5 + SLACK
 
