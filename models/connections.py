@@ -71,7 +71,7 @@ async def _leave(asked: dict[asyncio.Task[Connection], Host]) -> None:
 
 
 def _telling(dsn: str, errors: list[BaseException]) -> BaseException:
-    """The refusal by a server, if there is one, tells more than that another cannot be reached."""
+    """The refusal by a server, if there is one; else that none can be reached."""
     said = [error for error in errors if isinstance(error, asyncpg.PostgresError)]
     if said:
         return said[0]
