@@ -73,6 +73,8 @@ BY_THEMSELVES = """state <> 'resolved' AND (blocking OR state = 'unread')
         OR subject_type NOT IN ('approval', 'escalation', 'mission_task', 'run', 'budget', 'work_pause'))
     AND NOT (kind = 'message' AND subject_type IS NOT DISTINCT FROM 'issue')"""
 """Items that need attention and whose subject is not listed in their place (resolvers/attention/attention)."""
+HANDOVERS = "kind = 'message' AND state = 'read' AND starts_with(source_id, 'handover:')"
+"""Items that keep hand overs (resolvers/attention/inbox/handovers.py)."""
 LONGEST_ITEM_ID = LINE * 4
 """The longest `source_id`, with its prefix."""
 
@@ -113,6 +115,7 @@ class InboxItem(TenantTable, Timestamps, table=True):
             postgresql_where=text("sender_id IS NOT NULL"),
         ),
         Index("inbox_items_target_user_id_idx", "target_user_id"),
+        Index("inbox_items_handovers_idx", "workspace_id", "source_id", postgresql_where=text(HANDOVERS)),
         Index("inbox_items_failed_runs_idx", "workspace_id", "created_at", "id", postgresql_where=text(FAILED_RUNS)),
         Index(
             "inbox_items_by_themselves_idx",

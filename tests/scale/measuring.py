@@ -67,7 +67,7 @@ def check(read: Read, measured: Measured) -> None:
             Kind.page: 0,
             Kind.skipped: size - small,
             Kind.bounded: newest,
-            Kind.counted: (size - small) / COUNTED,
+            Kind.counted: (size - small) * (1 / COUNTED + read.beside),
         }[read.kind]
         assert cost.buffers <= SLOPE * (before.buffers + more) + DEPTH * read.rows, (
             f"{small} rows: {before}; {size} rows: {cost}"

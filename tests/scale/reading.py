@@ -25,8 +25,7 @@ from tests.world import World
 
 REPEATS = 7
 TOO_LARGE = "CS413"
-DEEPEST = 300_000
-"""Rows that an offset skips at most here."""
+DEEPEST = 300_000  # rows that an offset skips at most here
 
 
 class Kind(StrEnum):
@@ -56,6 +55,7 @@ class Read:
     behind: bool = False
     before: bool = False
     rows: int = 20  # of a page
+    beside: int = 0  # buffers for each counted row, where others are looked up: of a question, its crew
     traveller: bool = False  # asked by whoever is in many workspaces
 
 
@@ -125,7 +125,7 @@ READS = (
         Read(f"attention: {side} a cursor at the end", field="attention", rows=KINDS * 20, **{side: True})
         for side in ("behind", "before")
     ),
-    Read("attention: totalCount", field="attention", kind=Kind.counted, rows=KINDS * 20, shown="totalCount"),
+    Read("attention: totalCount", field="attention", kind=Kind.counted, rows=KINDS * 20, beside=1, shown="totalCount"),
     *_list("agents", "/api/v1/agents", "agents", crew_id=CREW),
     *(Read(f"{field}: behind a cursor", field=field, behind=True) for field in FOUND_IN_PAGES),
     *_list("chats", "/api/v1/chats", "chats", origin="CRON"),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.types import Text as SQLText
 from sqlmodel import col
 
@@ -83,6 +83,21 @@ def is_left(kind: AttentionKind, row: Any, since: Any, scope: Any, *, to_caller:
     of = target == scope.user_id if to_caller else target != scope.user_id
     left = select(constant(1)).where(*own, *later, of, _decides(item, deciders(kind)))
     return left.correlate(*scope.outer).exists()
+
+
+def handed_over(kind: AttentionKind, scope: Any) -> Any:
+    """The ids of the rows of a kind whose entries were handed over, now or for an earlier need: a select of one column.
+    They are few, so a list reads them once and looks up the hand overs of these rows alone.
+    """
+    item, begins = alias_of(InboxItem), f"{PREFIX}{kind}:"
+    id = func.substr(item.c.source_id, constant(len(begins) + 1), type_=SQLText())
+    own = [
+        item.c.workspace_id == scope.workspace_id,
+        item.c.kind == constant(InboxKind.message),
+        item.c.state == constant(InboxState.read),
+        *[func.starts_with(item.c.source_id, constant(text)) for text in (PREFIX, begins)],  # the index, and the kind
+    ]
+    return select(id.label("id")).where(*own).correlate(*scope.outer)
 
 
 def _constants(names: Iterable[AttentionKind | Role]) -> list[Any]:

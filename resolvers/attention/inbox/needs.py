@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
-from sqlalchemy import Integer, and_, case, func, not_, or_, select
+from sqlalchemy import ARRAY, Integer, and_, case, func, not_, or_, select
 from sqlalchemy.types import Text as SQLText
 
 from models.actors import ActorType
@@ -33,7 +33,7 @@ from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
 from models.work.missions import Mission, MissionStatus, MissionTask, MissionType, TaskStatus
 from models.work.work_pauses import WorkPause
-from resolvers.attention.inbox.handovers import entry_id, is_left
+from resolvers.attention.inbox.handovers import entry_id, handed_over, is_left
 from resolvers.attention.inbox.kinds import ENDED_BY_STATE, AttentionKind, AttentionSubject
 from resolvers.kernel import (
     MOST_LISTED,
@@ -113,12 +113,16 @@ class KindOfNeed:
             conditions.append(lambda row, entry, within: row.id == data.subject_id)
         if data.since is not None:
             conditions.append(lambda row, entry, within: entry.since >= data.since)
-        if data.handed_over is None:
-            conditions.append(self._stays)
-        else:
-            elsewhere = data.handed_over
-            conditions.append(lambda row, entry, within: not_(self._stays(row, entry, within)) == elsewhere)
+        conditions.append(self._elsewhere if data.handed_over else self._here)
         return self._select(scope, *conditions)
+
+    def _here(self, row: Any, entry: Any, within: Any) -> Any:
+        return or_(row.id.not_in(handed_over(self.kind, within)), self._stays(row, entry, within))
+
+    def _elsewhere(self, row: Any, entry: Any, within: Any) -> Any:
+        """Begins with the ids, so that the primary key finds the rows."""
+        ids = func.array(handed_over(self.kind, within).scalar_subquery(), type_=ARRAY(SQLText()))
+        return and_(row.id == func.any(ids), not_(self._stays(row, entry, within)))
 
     def _stays(self, row: Any, entry: Any, within: Any) -> Any:
         """True unless it was left to another one."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
-from sqlalchemy import ARRAY, and_, collate, distinct, func, literal_column, or_, select
+from sqlalchemy import ARRAY, and_, collate, distinct, false, func, literal_column, or_, select
 from sqlmodel import SQLModel
 
 from models.base import alias_of, table_of
@@ -93,15 +93,7 @@ def leaders(data: BaseModel) -> tuple[str, ...]:
 
 
 def unsent(data: BaseModel) -> tuple[str, ...]:
-    """Leading filters that precede the one in use; no call of this plan has them. With a condition for each, PostgreSQL
-    would expect so few rows that it sorts a whole table instead of following the index of the order.
-
-    If no filter leads, and there are filters without an index, these are kept: with one of them few rows are the right
-    expectation.
-    """
-    unanswered = any(not (each.leads or each.bounds) for each in filters_of(type(data)).values())
-    if unanswered and leader(data) is None:
-        return ()
+    """Leading filters that precede the one in use; no call of this plan has them, so it has no conditions for them."""
     return tuple(takewhile(lambda name: getattr(data, name) is None, leading(type(data))))
 
 
@@ -113,8 +105,15 @@ def conditions(data: BaseModel) -> list[Any]:
         if value is None or filter.on is None or _is_of_each(filter, value):
             continue
         holds = filter.condition(value)
-        made.append(or_(value.clause.is_(None), holds) if getattr(value, "optional", False) else holds)
+        made.append(_where_sent(value.clause, holds) if getattr(value, "optional", False) else holds)
     return made
+
+
+def _where_sent(value: Any, holds: Any) -> Any:
+    """The condition of a filter that need not have been sent. PostgreSQL expects almost all rows to pass a test for
+    NULL. By the condition itself it would expect few, for each filter fewer, and sort a table for a page.
+    """
+    return func.nullif(or_(value.is_(None), holds), false()).is_not(None)
 
 
 def of_each(data: BaseModel) -> tuple[Any, Any] | None:

@@ -148,6 +148,9 @@ async def test_a_search_looks_at_the_newest_runs(log: Log, monkeypatch: pytest.M
         looked_at = [row["id"] for row in await log.world.database.fetch(newest, log.world.workspace.id)]
         answer = await log.world.graphql(log.world.viewer, FIND, {"first": 100, "search": ""})
         assert [node["id"] for node in answer["data"]["findRuns"]["nodes"]] == looked_at
+        [plan] = operation.plans.values()
+        for_page_and_total = 2
+        assert plan.sql.count("OFFSET 4") == plan.sql.count("newest_runs(") == for_page_and_total
     finally:
         operation.plans.clear()
 

@@ -118,19 +118,32 @@ async def test_a_list_of_runs_goes_by_its_index(world: World, busy: Any, monkeyp
     assert len(page["nodes"]) == 20
 
 
-async def test_the_runs_that_ended_last_go_by_their_index(
-    world: World, busy: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("chosen", "index"),
+    [("newest", "runs_list_idx"), ("oldest", "runs_list_idx"), ("ended", "runs_ended_list_idx")],
+)
+async def test_runs_in_an_order_go_by_its_index(
+    world: World, busy: Any, monkeypatch: pytest.MonkeyPatch, chosen: str, index: str
 ) -> None:
+    """Filters that were not sent let all rows through, and PostgreSQL expects that."""
     document = (
-        "query($ws: ID!, $after: String) { findRuns(workspaceId: $ws, first: 20, after: $after, sort: ended) {"
+        f"query($ws: ID!, $after: String) {{ findRuns(workspaceId: $ws, first: 20, after: $after, sort: {chosen}) {{"
         " nodes { id } pageInfo { endCursor } } }"
     )
     with listening(monkeypatch) as sent:
         page = (await world.graphql(world.viewer, document, {"after": None}))["data"]["findRuns"]
     found = await explain(world, sent, "runs")
-    assert scans(found, "runs") <= {"Index Scan runs_ended_list_idx", "Index Only Scan runs_ended_list_idx"}
+    assert scans(found, "runs") <= {f"Index Scan {index}", f"Index Only Scan {index}"}
     assert buffers(found) < 100
     assert len(page["nodes"]) == 20
+
+
+async def test_a_search_of_runs_reads_no_others(world: World, busy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(monkeypatch) as sent:
+        document = 'query($ws: ID!) { findRuns(workspaceId: $ws, first: 20, search: "nowhere") { nodes { id } } }'
+        assert (await world.graphql(world.viewer, document))["data"]["findRuns"]["nodes"] == []
+    found = await explain(world, sent, "runs")
+    assert scans(found, "runs") <= {"Index Scan runs_list_idx", "Index Only Scan runs_list_idx"}
 
 
 @pytest.mark.parametrize("offset", [0, ROWS - 100])
