@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import secrets
 import signal
 import sys
@@ -30,6 +31,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LEFT_OUT = re.compile(r"\bnot (slow|thorough)\b")
+MARKS = re.compile(r"^pytestmark = (\[[^]]*\]|.*)", re.MULTILINE)  # of all tests of a module
 SERVERS = pytest.StashKey[list[Server]]()
 READY = pytest.StashKey[Connection]()  # a server that has the template already
 
@@ -38,6 +41,21 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # until all tests are collected: nothing of what is loaded goes
     config.stash[SERVERS] = []
     recording(fresh=True)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out modules whose every test `-m` deselects, which each worker would load with all cases. A module that
+    the command line names is collected.
+    """
+    left = LEFT_OUT.findall(config.option.markexpr)
+    if not left or collection_path.suffix != ".py" or str(collection_path) in _named(config):
+        return None
+    marks = MARKS.search(collection_path.read_text("utf-8"))
+    return True if marks and any(f"pytest.mark.{mark}" in marks[1] for mark in left) else None
+
+
+def _named(config: pytest.Config) -> set[str]:
+    return {str(config.invocation_params.dir / argument.partition("::")[0]) for argument in config.args}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

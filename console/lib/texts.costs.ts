@@ -32,7 +32,7 @@ export const prices = {
   save: "Set the price",
   saved: (model: string) => `${model} has a price now`,
   priced: "later calls have a price",
-  needs: (role: string) => `A price is set by: ${role}`,
+  needs: (role?: string) => (role ? `A price is set by: ${role}` : ""),
   how: "In US dollars per million tokens. It precedes the published price; calls that were made before keep their cost.",
   model: "Model",
   input: "Input",

@@ -220,7 +220,8 @@ async def _graphiql(scope: MutableMapping[str, Any], receive: Any, send: Any) ->
 
 def _reference(open_schema: bool) -> list[Route]:
     """The OpenAPI document and its page: for callers who may see the GraphQL schema, too."""
-    shown = {"/api/openapi.json": _openapi, "/api/docs": pages.reference}
+    shown = dict.fromkeys(("/api/openapi.json", "/openapi.json"), _openapi)
+    shown |= dict.fromkeys(("/api/docs", "/openapi"), pages.reference)
     return [Route(path, endpoint if open_schema else _for_callers(endpoint)) for path, endpoint in shown.items()]
 
 

@@ -8,7 +8,7 @@ from models.people.auth import User
 from models.people.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.people import workspaces
-from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, From, Wire
+from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Fixed, From, Wire
 
 WORKSPACE = "/api/v1/workspaces/{workspaceId}"
 
@@ -43,6 +43,12 @@ class ListedMemberJSON(MemberJSON, of=Membership):
     full_name: str | None
 
 
+class ChangedRoleJSON(Wire, of=Membership):
+    fields = "status member_id role"
+    status: Annotated[str, Fixed('"updated"')]
+    member_id: Annotated[str, From("id")]
+
+
 class InviterJSON(Wire, of=User):
     fields = "id email full_name"
 
@@ -61,6 +67,7 @@ ROUTES = (
     GET(WORKSPACE + "/members", workspaces.list_members, list[ListedMemberJSON]),
     POST(WORKSPACE + "/members", workspaces.add_member, MemberJSON, status=201),
     POST(WORKSPACE + "/members/accept", workspaces.accept_membership, MemberJSON),
+    PATCH(WORKSPACE + "/members/{memberId}", workspaces.update_member_role, ChangedRoleJSON),
     DELETE(WORKSPACE + "/members/{memberId}", workspaces.remove_member, Success),
     GET(
         WORKSPACE + "/members/capabilities",

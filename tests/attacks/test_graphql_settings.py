@@ -61,7 +61,7 @@ async def test_a_closed_schema_is_shown_to_callers_with_a_good_credential_only(d
                 assert (cost.codes, "data" in cost.json) == ({"UNAUTHENTICATED"}, False)
             cost = await post(world, query, authorization=f"Bearer {world.viewer.token}")
             assert cost.json["data"]
-        for path in ("/api/openapi.json", "/api/docs"):
+        for path in ("/api/openapi.json", "/openapi.json", "/api/docs", "/openapi"):
             for headers in ({}, forged):
                 refused = await world.client(**headers).get(path)
                 assert (refused.status_code, "paths" in refused.text) == (401, False), path

@@ -267,7 +267,14 @@ async def test_a_server_is_bound_and_unbound(place: World, desk: Desk, page: Pag
     row = "[...document.querySelectorAll('main li')].find(one => one.innerText.startsWith('Weather'))"
     await page.until(row)
     assert await place.database.fetchval(bound, desk.agent) == 1
+    enabled = "SELECT enabled FROM agent_mcp_bindings WHERE agent_id = $1"
     await page.value(f"{row}.querySelector('button').click()")
+    await page.until(f"{row}.innerText.includes('Turn on')")
+    assert await place.database.fetchval(enabled, desk.agent) is False
+    await page.value(f"{row}.querySelector('button').click()")
+    await page.until(f"{row}.innerText.includes('Turn off')")
+    assert await place.database.fetchval(enabled, desk.agent) is True
+    await page.value(f"[...{row}.querySelectorAll('button')].at(-1).click()")
     await page.until(f"!({row})")
     assert await place.database.fetchval(bound, desk.agent) == 0
     await page.press("z")

@@ -21,6 +21,7 @@ HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title=
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 FIELD = "form textarea"
 TURNS = "document.querySelectorAll('[role=log] > ol > li')"
+ROWS = "document.querySelectorAll('.view li').length"
 LAST = "[...document.querySelectorAll('[role=log] > ol > li')].at(-1)"
 
 
@@ -44,6 +45,22 @@ async def begin(page: Page, place: World, message: str, agent: str = "scout") ->
     await page.until(f"document.activeElement === document.querySelector('{FIELD}')")
     await say(page, message)
     await page.until("/chat\\/./.test(location.pathname)")
+
+
+async def unfold(page: Page, details: str, number: int) -> None:
+    """Opens parts of a turn, once as many are there: their code is loaded later than the turn."""
+    await page.until(f"{details}.length === {number}")
+    await page.value(f"{details}.forEach(one => {{ one.open = true; }})")
+
+
+async def begin_slowly(page: Page, place: World, player: Player, message: str) -> None:
+    """Begins a chat whose agent says nothing until its page is there."""
+    player.hold.set()
+    try:
+        await begin(page, place, message)
+        await page.see(message, "[role=log]")
+    finally:
+        player.hold.clear()
 
 
 def edits(player: Player, prompt: str) -> None:
@@ -270,7 +287,10 @@ async def test_chats_are_found_renamed_and_deleted(place: World, player: Player,
     await page.click("header button[aria-pressed]")
     chosen = f"field.value = '{builder}'; field.dispatchEvent(new Event('change', {{bubbles: true}}))"
     await page.value(f"(field => {{ {chosen}; }})(document.querySelector('select[name=with]'))")
-    await page.until(f"location.search === '?with={builder}' && document.querySelectorAll('.view li').length === 1")
+    found = await place.database.fetchval("SELECT count(*) FROM chats WHERE agent_id = $1", builder)
+    await page.until(
+        f"location.search === '?with={builder}' && document.querySelectorAll('.view li').length === {found}"
+    )
     await page.click(".acts button.danger")
     await page.click("dialog button.danger")
     await page.until("location.pathname.endsWith('/chat')")
@@ -298,9 +318,7 @@ async def test_changes_of_files_are_diffs(place: World, player: Player, page: Pa
     player.play("change", *steps, text("Done."), RESULT)
     await begin(page, place, "change")
     await done(page)
-    await page.value("document.querySelectorAll('[role=log] details').forEach(one => { one.open = true; })")
-    await page.until("document.querySelectorAll('[role=log] pre').length >= 5")
-    await page.value("document.querySelectorAll('[role=log] details').forEach(one => { one.open = true; })")
+    await unfold(page, "[...document.querySelectorAll('[role=log] details')]", 5)
     shown = "[...document.querySelectorAll('[role=log] pre')].filter(one => one.ariaLabel === 'Input')"
     await page.until(f"{shown}.length === 5")
     lines = f"{shown}.map(one => ['more', 'less'].map(kind => one.querySelectorAll('.' + kind).length).join())"
@@ -319,7 +337,7 @@ async def test_what_is_said_is_never_markup(place: World, player: Player, page: 
         {"type": "image", "content": 'x" onerror="', "metadata": {"media_type": "image/png"}},
     )
     player.fails[HOSTILE] = HOSTILE
-    await begin(page, place, HOSTILE)
+    await begin_slowly(page, place, player, HOSTILE)
     await page.see("An image that cannot be shown", "[role=log]")
     await done(page)
     await page.value("document.querySelector('[role=log] details summary').click()")

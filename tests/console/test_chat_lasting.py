@@ -11,7 +11,7 @@ from models.people.workspaces import Membership, Role
 from models.staff.runs import ChatEventType, SystemEvent
 from resolvers.kernel.store.bus import Topic, bus
 from tests.console.deck import EMAIL, enter, page, place
-from tests.console.test_chat import FIELD, LAST, TURNS, begin, done, say
+from tests.console.test_chat import FIELD, LAST, TURNS, begin, begin_slowly, done, say
 from tests.people.auth.browsers import PASSWORD
 from tests.process.browser import CHROMIUM, Page
 from tests.process.players import RESULT, Player, call, hire, returned, text
@@ -107,7 +107,7 @@ async def test_a_refused_message_stays_in_the_field_and_a_failure_is_said_once(
 ) -> None:
     player.play("break", text("Half"))
     player.fails["break"] = "The provider refuses"
-    await begin(page, place, "break")
+    await begin_slowly(page, place, player, "break")
     await page.see("The provider refuses", "[role=log] .error")
     await done(page)
     assert await page.value("document.querySelectorAll('[role=log] .error').length") == 1

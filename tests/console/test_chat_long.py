@@ -10,7 +10,7 @@ import pytest
 
 from models.staff.chats import Chat, Message
 from tests.console.deck import PHONE, enter, page, pictures, place
-from tests.console.test_chat import HOSTILE, LAST, PICTURE, TURNS, begin, done, say
+from tests.console.test_chat import HOSTILE, LAST, PICTURE, TURNS, begin, done, say, unfold
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.process.players import RESULT, Player, call, returned, text
@@ -199,7 +199,7 @@ async def test_images_of_tools_are_images_and_nothing_else_is(place: World, play
     await begin(page, place, "show")
     await done(page)
     shown = f"[...{LAST}.querySelectorAll('.parts details')]"
-    await page.value(f"{shown}.forEach(one => {{ one.open = true; }})")
+    await unfold(page, shown, 6)
     counted = f"{shown}.map(one => one.querySelectorAll('img').length).join()"
     await page.until(f"{counted} === '1,1,1,0,0,0'")
     await page.until(f"[...{LAST}.querySelectorAll('img')].every(one => one.naturalWidth)")
@@ -210,8 +210,8 @@ async def test_images_of_tools_are_images_and_nothing_else_is(place: World, play
     await done(page)
     for _ in range(2):  # as it came, and as it is stored
         await page.until(f"{LAST}.querySelectorAll('.parts > img').length === 1")
-        await page.value(f"{shown}.forEach(one => {{ one.open = true; }})")
-        await page.until(f"{shown}.length === 3 && {counted} === '0,0,0'")
+        await unfold(page, shown, 3)
+        await page.until(f"{counted} === '0,0,0'")
         assert "owned" not in await page.value("document.title")
         await page.reload()
         await page.until(f"{TURNS}.length === 4")

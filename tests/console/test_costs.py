@@ -177,7 +177,7 @@ async def test_budgets_by_keyboard_on_a_phone_and_in_two_browsers(
         assert await place.database.fetchval(LIMIT) == "2500000 true"
         await page.click("main li button:nth-of-type(1)")
         await page.until("document.querySelector('dialog [name=amountUsd]')?.value === '2.5'")
-        await page.value("document.querySelector('dialog [name=amountUsd]').select()")
+        await page.select("dialog [name=amountUsd]")
         await page.fill("dialog [name=amountUsd]", "7")
         await page.press("Enter")
         await page.see("/ $7.00", "main li")

@@ -96,7 +96,7 @@ async def test_agents_are_found_and_typed_names_lead_to_them(place: World, page:
     await enter(page, place, "crews?q=BUIL")
     await page.see("Builder", ".view")
     assert "Scout" not in await page.text(".view")
-    await page.value("document.querySelector('.filters input').select()")
+    await page.select(".filters input")
     await page.fill(".filters input", "nobody")
     await page.see("No agent fits these filters", "main")
     assert await page.value("location.search") == "?q=nobody"

@@ -136,7 +136,7 @@ async def test_money_and_checkpoints_of_a_mission(place: World, voyage: Voyage, 
     await pictures(page, "mission-money")
     await judge(page, axe, "money of a mission")
     await page.click(".money .editable button")
-    await page.value("document.querySelector('.money .editable input').select()")
+    await page.select(".money .editable input")
     await page.command("Input.insertText", text="7.5")
     await page.press("Enter")
     await page.see("7.5", ".money .editable .value")
@@ -156,7 +156,7 @@ async def test_money_and_checkpoints_of_a_mission(place: World, voyage: Voyage, 
     await pictures(page, "mission-about")
     await judge(page, axe, "a mission in words")
     await page.click(".about .editable button")
-    await page.value("document.querySelector('.about input').select()")
+    await page.select(".about input")
     await page.command("Input.insertText", text="Release 2.1")
     await page.press("Enter")
     await page.see("Release 2.1", "main h1")
@@ -283,7 +283,7 @@ async def test_a_viewer_reads_and_changes_nothing(place: World, voyage: Voyage, 
         await enter(page, place, f"missions/{voyage.mission.id}?part=about")
         await page.see("First read, then write.", ".about")
         assert await page.value("document.querySelectorAll('.about button').length") == 0
-        assert await page.value("document.querySelector('.about [title]').title") == "This needs manager."
+        await page.until("document.querySelector('.about [title]').title === 'This needs manager.'")
         for part, text in (("money", "This needs manager"), ("checkpoints", "Before the fixes")):
             await page.open(f"{place.url}/console/{place.workspace.slug}/missions/{voyage.mission.id}?part={part}")
             await page.see(text, "main")

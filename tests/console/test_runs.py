@@ -201,7 +201,7 @@ async def test_steer_runs_by_keyboard_on_a_phone(place: World, page: Page, axe: 
         await page.open(f"{place.url}/console/{place.workspace.slug}/runs/{waits.id}")
         await page.click(".acts button")
         await page.until("document.activeElement.matches('dialog textarea') && document.activeElement.value === 'Tidy'")
-        await page.value("document.querySelector('dialog textarea').select()")
+        await page.select("dialog textarea")
         await page.fill("dialog textarea", "Tidy the attic")
         await page.press("Enter", control=True)
         await page.until(f"!location.pathname.endsWith('{waits.id}') && document.querySelector('dl a')")

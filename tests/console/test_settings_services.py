@@ -27,7 +27,7 @@ async def test_an_account_gets_a_token_and_ends(place: World, page: Page, axe: s
     await page.fill("dialog[open] [name=scopes]", "crews:read nonsense:read")
     await page.press("Enter")
     await page.until("document.querySelector('dialog[open] .fault')")
-    await page.value("document.querySelector('dialog[open] [name=scopes]').select()")
+    await page.select("dialog[open] [name=scopes]")
     await page.fill("dialog[open] [name=scopes]", "crews:read")
     await page.press("Enter")
     await page.see("shown only once", "dialog[open]")

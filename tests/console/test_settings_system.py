@@ -43,7 +43,7 @@ async def test_retention_and_the_data_of_a_person(place: World, page: Page, axe:
     await page.press("Enter")
     await page.see("", ".editable .fault")
     await page.until("document.querySelector('.editable .fault')")
-    await page.value("document.querySelector('.editable input').select()")
+    await page.select(".editable input")
     await page.fill(".editable input", "5")
     await page.press("Enter")
     await page.see("5 days", "main")

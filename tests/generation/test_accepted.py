@@ -21,7 +21,7 @@ from tests.generation.surfaces import Outcome
 from tests.generation.test_caches import is_for_whoever_has_asked
 from tests.oversight.audit.test_every_command import is_told_with_its_row_and_its_actor
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 
 @each_of("op", operations())

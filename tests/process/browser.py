@@ -135,6 +135,10 @@ class Page:
         await self.value(f"document.querySelector({json.dumps(selector)}).focus()")
         await self.command("Input.insertText", text=text)
 
+    async def select(self, selector: str) -> None:
+        """Selects the text of a field: what is typed next replaces it."""
+        await self.until(f"(field => field && (field.select(), true))(document.querySelector({json.dumps(selector)}))")
+
     async def drag(self, selector: str, to: str, *, hold: str = "true") -> None:
         """Drags by the mouse, from the middle of one element to that of another one. `hold`: is waited for before the
         drop.

@@ -13,7 +13,6 @@ from models.people.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.instance.license import Limit
 from resolvers.kernel import (
     EVERYONE,
-    GRAPHQL_ONLY,
     Action,
     ById,
     Code,
@@ -197,7 +196,6 @@ async def add_member(ctx: Context, data: AddMember) -> Membership:
 @command(
     "members.update_role",
     Action.CREATE,
-    surfaces=GRAPHQL_ONLY,
     audit="member.role_change",
     emits=WorkspaceMemberRoleChangedEvent,
     subject=MEMBER,

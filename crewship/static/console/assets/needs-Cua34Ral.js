@@ -1,0 +1,1 @@
+var e=e=>e?text(e):``;export{e as t};

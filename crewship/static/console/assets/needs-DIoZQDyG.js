@@ -1,1 +1,0 @@
-var e=e=>`This needs ${e.toLowerCase()}.`;export{e as t};

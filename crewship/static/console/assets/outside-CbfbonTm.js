@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-D8nOHRz3.js","assets/index-CUen_pe5.js","assets/Field-CnsZac3e.js","assets/faults-DB4V_yHR.js","assets/Form-CWlLLE3O.js","assets/placed-CpX7UIAa.js","assets/Copy-_Mhb8atA.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-D-yUZaXJ.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-CUen_pe5.js";var t={"/welcome":()=>e(()=>import(`./Welcome-D8nOHRz3.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-D-yUZaXJ.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
