@@ -30,7 +30,8 @@ from resolvers.instance.sign_in_providers import SignInProvider
 from resolvers.oversight.keeper.gatekeeper import DEFAULT_ADDRESS
 from resolvers.people.sign_in_providers import openid
 from runtime.coding.installed import Installed, Missing, report
-from runtime.containers.engine import ContainerEngine, EngineKind
+from runtime.containers.engine import EngineKind
+from runtime.containers.selection import engine_of
 from runtime.egress import ConnectionRefused, Endpoint
 from runtime.engine.dbos_engine import POOL
 from runtime.runs.job import Failed
@@ -336,7 +337,7 @@ def check_containers(settings: Settings) -> Check:
         return Check("containers", True, "crews have none: no container engine is configured", fix)
 
     async def ask() -> EngineKind:
-        engine = ContainerEngine(str(settings.container_engine))
+        engine = engine_of(settings, str(settings.container_engine))
         try:
             return await engine.kind()
         finally:
@@ -346,6 +347,8 @@ def check_containers(settings: Settings) -> Check:
         kind = asyncio.run(ask())
     except Failed as failed:
         fix = f"start the engine, or correct CREWSHIP_CONTAINER_SOCKET ({settings.container_engine})"
+        if settings.container_provider == "kubernetes":
+            fix = "run doctor in a pod of a worker; the chart's sandboxes.enabled creates what it needs"
         return Check("containers", False, str(failed), fix)
     rights = "without root" if kind.rootless else "as root"
     return Check("containers", True, f"made by {kind.name} {kind.version}, which runs {rights}")

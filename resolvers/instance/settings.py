@@ -214,9 +214,7 @@ class Settings(BaseSettings):
     trusted_documents_only: bool = variable("CREWSHIP_TRUSTED_DOCUMENTS_ONLY", False, takes=BOOLEAN)
     trusted_documents_file: Directory | None = variable("CREWSHIP_TRUSTED_DOCUMENTS_FILE", takes="a file path")
     license_file: Directory | None = variable("CREWSHIP_LICENSE_FILE", takes="a file path")
-    license_public_key: str | None = variable(
-        "CREWSHIP_LICENSE_PUBLIC_KEY", takes="the base64 of an Ed25519 public key"
-    )
+    license_public_key: str | None = variable("CREWSHIP_LICENSE_PUBLIC_KEY", takes="the base64 of an Ed25519 key")
     max_crews: PositiveInt | None = variable("CREWSHIP_MAX_CREWS", takes="a number of crews, at least 1")
     max_agents_per_crew: PositiveInt | None = variable(
         "CREWSHIP_MAX_AGENTS_PER_CREW", takes="a number of agents, at least 1"
@@ -243,9 +241,7 @@ class Settings(BaseSettings):
     # How long what is kept for those who come back is kept.
     event_days: Days = variable("CREWSHIP_EVENT_DAYS", 7, takes="a number of days from 1 to 36500", live=True)
     frame_days: Days = variable("CREWSHIP_FRAME_DAYS", 30, takes="a number of days from 1 to 36500", live=True)
-
     audit_days: KeptDays = variable("CREWSHIP_AUDIT_DAYS", 0, takes="a number of days up to 36500; 0 keeps all")
-
     hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
     # MCP servers at addresses of the host's own networks.
     mcp_allow_private: bool = variable("CREWSHIP_MCP_ALLOW_PRIVATE", False, takes=BOOLEAN)
@@ -282,9 +278,12 @@ class Settings(BaseSettings):
     coding_agents: Directory | None = variable("CREWSHIP_CODING_AGENTS", takes="a directory")
     local_model: bool = variable("CREWSHIP_LOCAL_MODEL", False, takes=BOOLEAN)
     unsafe_process: bool = variable("CREWSHIP_UNSAFE_PROCESS", False, takes=BOOLEAN)
-    container_provider: Literal["auto", "docker", "apple"] = variable(
-        "CREWSHIP_CONTAINER_PROVIDER", "auto", takes="auto, docker or apple"
+    container_provider: Literal["auto", "docker", "apple", "kubernetes"] = variable(
+        "CREWSHIP_CONTAINER_PROVIDER", "auto", takes="auto, docker, apple or kubernetes"
     )
+    kubernetes_claim: str | None = variable("CREWSHIP_KUBERNETES_CLAIM", takes="a name")
+    kubernetes_policy: str = variable("CREWSHIP_KUBERNETES_POLICY", "crewship-sandboxes", takes="a name")
+    kubernetes_runtime_class: str | None = variable("CREWSHIP_KUBERNETES_RUNTIME_CLASS", takes="a name")
     container_socket: Directory | None = variable("CREWSHIP_CONTAINER_SOCKET", takes="a file path")
     # The hosts that builds of crews' images reach; without it, all public ones.
     build_domains: Domains | None = variable("CREWSHIP_BUILD_DOMAINS", takes="names of hosts, between commas")
@@ -370,6 +369,8 @@ class Settings(BaseSettings):
     @property
     def container_engine(self) -> str | None:
         """The address of the engine that makes crews' containers; None: they have none."""
+        if self.container_provider == "kubernetes":
+            return "kubernetes:"
         if self.container_socket is not None:
             return f"unix://{self.container_socket}"
         return DOCKER if self.container_provider == "docker" else None

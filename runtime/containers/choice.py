@@ -21,7 +21,7 @@ from resolvers.staff.crews.building import CACHE, BuildPlan
 from resolvers.staff.crews.containers import NOT_BUILT, KeptContainer, Workplace, workplace_of
 from resolvers.staff.crews.progress import report_step
 from runtime.containers.build import Builder
-from runtime.containers.engine import ContainerEngine, EngineRefused
+from runtime.containers.engine import EngineRefused
 from runtime.containers.inside import opened_root
 from runtime.containers.making import Tell
 from runtime.containers.measuring import Cpu, cpu_of, measured
@@ -39,6 +39,7 @@ from runtime.containers.place import (
     instance_of,
 )
 from runtime.containers.sandbox import ContainerSandbox
+from runtime.containers.selection import engine_of
 from runtime.containers.services import CrewServices
 from runtime.egress import EgressGateway, Policy
 from runtime.runs.job import Failed
@@ -119,7 +120,7 @@ class EngineContainers:
     """This server's containers on its engine: others on it are not looked at."""
 
     def __init__(self, settings: Settings, address: str) -> None:
-        self.engine = ContainerEngine(address)
+        self.engine = engine_of(settings, address)
         self.limits = limits_of(settings)
         named = settings.build_domains
         self._of_builds = (

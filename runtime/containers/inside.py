@@ -29,7 +29,7 @@ async def opened_root(engine: ContainerEngine, container: str) -> int | None:
 
 async def _pid(engine: ContainerEngine, container: str) -> int | None:
     found = await engine.inspect(container)
-    return int(found["State"]["Pid"]) if found is not None and found["State"]["Running"] else None
+    return (int(found["State"]["Pid"]) or None) if found is not None and found["State"]["Running"] else None
 
 
 def _opened(pid: int) -> int | None:

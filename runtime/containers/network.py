@@ -33,8 +33,10 @@ class Beside:
 
 @asynccontextmanager
 async def served(network: Network | None, pid: int, services: Sequence[Beside] = ()) -> AsyncIterator[None]:
-    """While the block lasts. Only root may enter another's namespace: without it a container reaches nothing."""
-    if (network is None and not services) or os.geteuid() != 0:
+    """While the block lasts. Only root may enter another's namespace: without it a container reaches nothing. On
+    another machine it has no `pid`, and reaches nothing either.
+    """
+    if (network is None and not services) or os.geteuid() != 0 or not pid:
         yield
         return
     async with contextlib.AsyncExitStack() as stack:

@@ -42,7 +42,12 @@ def has_engine() -> bool:
     return _engine() is not None
 
 
-@ticks(REMOVE_CONTAINERS)
+def _can_remove() -> bool:
+    """A process without agents' work may have no engine where those with it have one: it leaves this to them."""
+    return has_engine() or instance.settings.role != "api"
+
+
+@ticks(REMOVE_CONTAINERS, here=_can_remove)
 async def remove_containers(tick: Tick) -> None:
     """This includes containers of a killed server: labels identify a container, nothing in memory does."""
     containers = _engine()

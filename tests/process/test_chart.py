@@ -14,6 +14,8 @@ import yaml
 
 from resolvers.instance.settings import Settings, load_settings
 from resolvers.staff.runs.work import UNFINISHED
+from runtime.containers.pods import VOLUME, closes
+from tests.containers.clusters import RULES
 from tests.process.commands import ROOT
 from tests.pypi import installed
 
@@ -29,6 +31,8 @@ EVERYTHING = NEEDED | {
     "api.autoscaling.enabled": "true",
     "worker.keda.enabled": "true",
     "worker.commands": "true",
+    "sandboxes.enabled": "true",
+    "sandboxes.runtimeClass": "gvisor",
     "ingress.enabled": "true",
     "ingress.host": "crewship.test",
     "ingress.tlsSecret": "tls",
@@ -109,7 +113,7 @@ def test_no_pod_has_more_rights_than_it_needs(helm: str, values: dict[str, str])
     assert pods.keys() == {"ship-crewship-api", "ship-crewship-worker", "ship-crewship-migrate"}
     for name, made in pods.items():
         pod = made["spec"]["template"]["spec"]
-        assert pod["automountServiceAccountToken"] is False
+        assert pod["automountServiceAccountToken"] is (values is EVERYTHING and name.endswith("worker"))
         assert pod["securityContext"]["runAsNonRoot"] is True
         (container,) = pod["containers"]
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
@@ -125,6 +129,35 @@ def test_no_pod_has_more_rights_than_it_needs(helm: str, values: dict[str, str])
         assert not [
             each for each in made["spec"]["template"]["spec"]["volumes"] if "hostPath" in each or "secret" in each
         ]
+
+
+def test_only_workers_have_rights_and_only_over_sandboxes(helm: str) -> None:
+    made = rendered(helm, EVERYTHING)
+    [role] = [each for each in made if each["kind"] == "Role"]
+    [binding] = [each for each in made if each["kind"] == "RoleBinding"]
+    assert role["rules"] == RULES
+    assert [each["name"] for each in binding["subjects"]] == ["ship-crewship-worker"]
+    accounts = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"]["serviceAccountName"]
+        for each in made
+        if each["kind"] == "Deployment"
+    }
+    assert accounts == {"ship-crewship-api": "ship-crewship", "ship-crewship-worker": "ship-crewship-worker"}
+    assert not any(each["kind"] in ("Role", "RoleBinding") for each in rendered(helm, NEEDED))
+
+
+def test_the_policy_that_workers_ask_for_closes_the_network_of_their_sandboxes(helm: str) -> None:
+    made = rendered(helm, EVERYTHING)
+    [worker] = [
+        each
+        for each in made
+        if each["metadata"]["name"] == "ship-crewship-worker" and "template" in each.get("spec", {})
+    ]
+    [container] = worker["spec"]["template"]["spec"]["containers"]
+    told = {each["name"]: each.get("value") for each in container["env"]}
+    [policy] = [each for each in made if each["metadata"]["name"] == told["CREWSHIP_KUBERNETES_POLICY"]]
+    assert closes(policy, {VOLUME: str(told["CREWSHIP_KUBERNETES_CLAIM"])})
+    assert told["CREWSHIP_KUBERNETES_RUNTIME_CLASS"] == "gvisor"
 
 
 def test_its_variables_are_settings_of_the_service(helm: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def test_the_defaults_are_safe() -> None:
         ("CREWSHIP_POOL_SIZE", "none", "a number of database connections"),
         ("CREWSHIP_MAX_CONCURRENT_RUNS", "0", "a number of runs, at least 1"),
         ("CREWSHIP_RUN_ADAPTER", "magic", "auto, native, cli, local_model or scripted"),
-        ("CREWSHIP_CONTAINER_PROVIDER", "podman", "auto, docker or apple"),
+        ("CREWSHIP_CONTAINER_PROVIDER", "podman", "auto, docker, apple or kubernetes"),
         ("CREWSHIP_BUILD_DOMAINS", "*.example.com", "names of hosts, between commas"),
         ("CREWSHIP_BUILD_DOMAINS", "example.com,10.0.0.1", "names of hosts, between commas"),
         ("CREWSHIP_BUILD_DOMAINS", "https://example.com", "names of hosts, between commas"),

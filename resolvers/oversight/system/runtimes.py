@@ -58,10 +58,10 @@ class Runtime(Output):
 async def runtime(ctx: Context, data: NoInput) -> Runtime:
     """Get the runtime of agents' commands.
 
-    Returns the runtime that workers detected: the container engine, `docker` or `podman`; without one,
-    `bubblewrap`, or `process` if a worker runs commands without isolation. Not available without a worker, or if
-    none can run commands; `crewship doctor` on the worker says why. Coding agents are listed with their version, or
-    with installation instructions.
+    Returns the runtime that workers detected: the container engine, `docker`, `podman` or `kubernetes`;
+    without one, `bubblewrap`, or `process` if a worker runs commands without isolation. Not available
+    without a worker, or if none can run commands; `crewship doctor` on the worker says why. Coding agents are
+    listed with their version, or with installation instructions.
     """
     workers = await ctx.select(Worker, alive()).limit(MOST_WORKERS).all()
     found = [worker for worker in workers if worker.runtime is not None]

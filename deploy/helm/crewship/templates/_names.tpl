@@ -2,6 +2,10 @@
 {{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
+{{- define "crewship.files" -}}
+{{ .Values.files.existingClaim | default (printf "%s-files" (include "crewship.name" .)) }}
+{{- end }}
+
 {{- define "crewship.labels" -}}
 app.kubernetes.io/name: crewship
 app.kubernetes.io/instance: {{ .Release.Name }}

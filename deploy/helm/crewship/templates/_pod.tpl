@@ -3,14 +3,15 @@
 {{- $top := index . 0 -}}{{- $role := index . 1 -}}{{- $values := index . 2 -}}
 {{- $keys := $top.Values.existingSecret.keys -}}
 {{- $commands := and (eq $role "worker") $values.commands -}}
+{{- $sandboxes := and (eq $role "worker") $top.Values.sandboxes.enabled -}}
 metadata:
   labels:
     {{- include "crewship.selector" (list $top $role) | nindent 4 }}
   annotations:
     checksum/settings: {{ $top.Values.settings | toJson | sha256sum }}
 spec:
-  serviceAccountName: {{ include "crewship.name" $top }}
-  automountServiceAccountToken: false
+  serviceAccountName: {{ include "crewship.name" $top }}{{ if $sandboxes }}-worker{{ end }}
+  automountServiceAccountToken: {{ $sandboxes }}
   enableServiceLinks: false
   {{- if $commands }}
   hostUsers: false
@@ -56,6 +57,14 @@ spec:
         {{- if eq $role "worker" }}
         - {name: CREWSHIP_MAX_CONCURRENT_RUNS, value: {{ $values.concurrentRuns | quote }}}
         {{- end }}
+        {{- if $sandboxes }}
+        - {name: CREWSHIP_CONTAINER_PROVIDER, value: kubernetes}
+        - {name: CREWSHIP_KUBERNETES_CLAIM, value: {{ include "crewship.files" $top }}}
+        - {name: CREWSHIP_KUBERNETES_POLICY, value: {{ include "crewship.name" $top }}-sandboxes}
+        {{- with $top.Values.sandboxes.runtimeClass }}
+        - {name: CREWSHIP_KUBERNETES_RUNTIME_CLASS, value: {{ . }}}
+        {{- end }}
+        {{- end }}
         {{- include "crewship.secrets" (list $top (dict "DATABASE_URL" $keys.databaseUrl "NEXTAUTH_SECRET" $keys.authSecret "ENCRYPTION_KEY" $keys.encryptionKey "CREWSHIP_ADMIN_TOKEN_HMAC_KEY" $keys.adminTokenKey "CREWSHIP_METRICS_TOKEN" $keys.metricsToken)) | nindent 8 }}
         {{- range $name, $value := $top.Values.settings }}
         - {name: {{ $name }}, value: {{ $value | quote }}}
@@ -99,7 +108,7 @@ spec:
     - {name: data, emptyDir: {}}
     - {name: tmp, emptyDir: {}}
     - name: files
-      persistentVolumeClaim: {claimName: {{ $top.Values.files.existingClaim | default (printf "%s-files" (include "crewship.name" $top)) }}}
+      persistentVolumeClaim: {claimName: {{ include "crewship.files" $top }}}
   {{- with $top.Values.nodeSelector }}
   nodeSelector:
     {{- toYaml . | nindent 4 }}
