@@ -3,6 +3,7 @@ preconditions, labels, and deletion after what is owned.
 """
 
 import itertools
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -83,7 +84,7 @@ class ApiStore:
             return _failure(404, f"{name} not found")
         if request.method == "GET":
             return JSONResponse(row)
-        body = await request.json()
+        body = json.loads(await request.body() or b"{}")
         if request.method == "DELETE":
             return self._delete(key, row, body)
         if (
