@@ -216,9 +216,7 @@ class Settings(BaseSettings):
     license_file: Directory | None = variable("CREWSHIP_LICENSE_FILE", takes="a file path")
     license_public_key: str | None = variable("CREWSHIP_LICENSE_PUBLIC_KEY", takes="the base64 of an Ed25519 key")
     max_crews: PositiveInt | None = variable("CREWSHIP_MAX_CREWS", takes="a number of crews, at least 1")
-    max_agents_per_crew: PositiveInt | None = variable(
-        "CREWSHIP_MAX_AGENTS_PER_CREW", takes="a number of agents, at least 1"
-    )
+    max_agents_per_crew: PositiveInt | None = variable("CREWSHIP_MAX_AGENTS_PER_CREW", takes="a number, at least 1")
     max_members: PositiveInt | None = variable("CREWSHIP_MAX_MEMBERS", takes="a number of members, at least 1")
 
     # Requests a minute, per client address and bucket.
@@ -281,6 +279,7 @@ class Settings(BaseSettings):
     container_provider: Literal["auto", "docker", "apple", "kubernetes"] = variable(
         "CREWSHIP_CONTAINER_PROVIDER", "auto", takes="auto, docker, apple or kubernetes"
     )
+    kubernetes_namespace: str | None = variable("CREWSHIP_KUBERNETES_NAMESPACE", takes="a name")
     kubernetes_claim: str | None = variable("CREWSHIP_KUBERNETES_CLAIM", takes="a name")
     kubernetes_policy: str = variable("CREWSHIP_KUBERNETES_POLICY", "crewship-sandboxes", takes="a name")
     kubernetes_runtime_class: str | None = variable("CREWSHIP_KUBERNETES_RUNTIME_CLASS", takes="a name")

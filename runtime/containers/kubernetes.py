@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from resolvers.instance.settings import Settings
-from runtime.containers.channels import executed, script
+from runtime.containers.channels import PodContainer, at_terminal, executed, script
 from runtime.containers.cluster import MERGE, Cluster
 from runtime.containers.engine import (
     IMAGE,
@@ -32,6 +32,7 @@ from runtime.containers.pods import (
     VERSION,
     VOLUME,
     ClusterOptions,
+    belongs,
     closes,
     listed,
     obstacle,
@@ -47,32 +48,33 @@ from runtime.sandbox.detection import limits_of
 PATIENCE: Final = 180.0
 """Seconds for a sandbox to be ready: a node may have to be added, or an image pulled."""
 PAGE: Final = 500  # sandboxes of one answer
+BLOCK: Final = 512  # bytes, in which a shell counts the size of files
 NO_SANDBOXES: Final = "The cluster has no sandboxes: install kubernetes-sigs/agent-sandbox"
 NO_CLAIM: Final = "CREWSHIP_KUBERNETES_CLAIM does not name the claim of the volume with the service's files"
 NOT_CLOSED: Final = "The network policy {} does not forbid sandboxes all connections"
+NO_NAMESPACE: Final = "CREWSHIP_KUBERNETES_NAMESPACE does not name a namespace for sandboxes alone"
+REPLACED: Final = "the sandbox was removed"
 NO_BUILDS: Final = "Images of crews are not built on Kubernetes: name an image that is built elsewhere"
 NO_VOLUMES: Final = "Containers on Kubernetes have no volumes of services"
 
 
 class KubernetesEngine(ContainerEngine):
-    """Sandboxes of one installation in the namespace of its pods: those that have the label of its volume."""
+    """Sandboxes of one installation, in a namespace of their own: those that have the label of its volume."""
 
     def __init__(self, options: ClusterOptions, limits: Limits, cluster: Cluster | None = None) -> None:
         super().__init__("kubernetes:")
         self._options = options
         self._cluster = cluster or Cluster()
-        self._ulimits = [
-            f"-{letter} {most}"
-            for letter, most in (
-                ("c", 0),
-                ("n", dict(process_limits(limits))["nofile"]),
-                ("f", limits.file_size // 512),
-            )
-        ]
+        self._limits = (
+            ("c", 0),
+            ("n", dict(process_limits(limits))["nofile"]),
+            ("f", limits.file_size // BLOCK),
+        )
 
     @classmethod
     def of(cls, settings: Settings) -> "KubernetesEngine":
         options = ClusterOptions(
+            settings.kubernetes_namespace or "",
             settings.kubernetes_claim or "",
             settings.storage_path,
             settings.kubernetes_policy,
@@ -85,8 +87,7 @@ class KubernetesEngine(ContainerEngine):
 
     async def kind(self) -> EngineKind:
         """Raises Failed where sandboxes could not be created."""
-        if not self._options.claim:
-            raise Failed(NO_CLAIM)
+        self._assert_configured()
         version = await self._cluster.ask("GET", "/version")
         await self._sandboxes("GET", parameters={"limit": "1"})
         await self._assert_closed()
@@ -110,20 +111,19 @@ class KubernetesEngine(ContainerEngine):
 
     async def create(self, name: str, configuration: Mapping[str, Any]) -> str:
         """Refuses while connections of sandboxes are not forbidden."""
-        if not self._options.claim:
-            raise Failed(NO_CLAIM)
         await self._assert_closed()
         made = await self._sandboxes("POST", body=sandbox(name, configuration, self._options, datetime.now(UTC)))
         return f"{made['metadata']['name']}.{made['metadata']['uid']}"
 
     async def start(self, container: str) -> None:
-        """Resumes a suspended one, and waits until it is ready."""
+        """Resumes a suspended one, and waits until it is ready. Refuses where `create` does."""
+        await self._assert_closed()
         found, ends = await self._there(container), asyncio.get_running_loop().time() + PATIENCE
         if found["spec"].get("operatingMode") == "Suspended":
             await self._operate(found, "Running")
         pause = PAUSE
         while (status := status_of(found)) == "created":
-            code, why = await self._obstacle(container)
+            code, why = await self._obstacle(found)
             if code:
                 raise EngineRefused(code, why)
             if asyncio.get_running_loop().time() > ends:
@@ -163,7 +163,7 @@ class KubernetesEngine(ContainerEngine):
         pause = PAUSE
         try:
             async with asyncio.timeout(MAKE):
-                while (found := await self._found(container)) is not None and uid in ("", found["metadata"]["uid"]):
+                while await self._found(container) is not None:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
         except TimeoutError as error:
@@ -218,42 +218,83 @@ class KubernetesEngine(ContainerEngine):
         lifeline: bool = False,
         terminal: bool = False,
     ) -> AsyncIterator[Running]:
-        """The pod has one user, which is the user of all its programs."""
-        program = script(argv, workdir, environment, self._ulimits, terminal=terminal)
-        pod = resource_name(container.partition(".")[0])
-        async with executed(self._cluster, pod, AGENT, program, lifeline=lifeline, terminal=terminal) as made:
+        """The pod has one user, which is the user of all its programs. Refuses where `create` does, and if the pod is
+        another one when the connection is there.
+        """
+        program = script(argv, workdir, environment, self._limits)
+        await self._assert_closed()
+        found = await self._there(container)
+        pod = await self._pod(found)
+
+        async def confirm() -> None:
+            if await self._pod(found) != pod:
+                raise EngineRefused(410, REPLACED)
+
+        where = PodContainer(self._cluster, self._options.namespace, found["metadata"]["name"], AGENT, confirm)
+        async with at_terminal(where, program) if terminal else executed(where, program, lifeline=lifeline) as made:
             yield made
 
     async def _found(self, container: str) -> Mapping[str, Any] | None:
+        """None also for an id whose sandbox has a successor of the same name."""
+        name, _, uid = container.partition(".")
         try:
-            return await self._sandboxes("GET", resource_name(container.partition(".")[0]))
+            found = await self._sandboxes("GET", resource_name(name))
         except EngineRefused as refused:
             if refused.status == 404:
                 return None
             raise
+        return found if uid in ("", found["metadata"]["uid"]) else None
 
     async def _there(self, container: str) -> Mapping[str, Any]:
         if (found := await self._found(container)) is None:
-            raise EngineRefused(410, "the sandbox was removed")
+            raise EngineRefused(410, REPLACED)
         return found
 
+    async def _pod(self, sandbox: Mapping[str, Any]) -> str:
+        """The uid of its pod, which has the name of the sandbox."""
+        try:
+            found = await self._cluster.ask("GET", f"{self._pods}/{sandbox['metadata']['name']}")
+        except EngineRefused as refused:
+            if refused.status == 404:
+                raise EngineRefused(410, REPLACED) from None
+            raise
+        if not belongs(found, sandbox["metadata"]["uid"]):
+            raise EngineRefused(410, REPLACED)
+        return str(found["metadata"]["uid"])
+
     async def _operate(self, found: Mapping[str, Any], mode: str) -> None:
-        """Of several that change it at one moment, the first does."""
+        """Of several that change it at one moment, the first does. A successor has another version."""
         version = found["metadata"]["resourceVersion"]
         body = {"metadata": {"resourceVersion": version}, "spec": {"operatingMode": mode}}
         await self._sandboxes("PATCH", found["metadata"]["name"], body=body, kind=MERGE)
 
-    async def _obstacle(self, container: str) -> tuple[int, str]:
-        name = resource_name(container.partition(".")[0])
+    async def _obstacle(self, sandbox: Mapping[str, Any]) -> tuple[int, str]:
         try:
-            return obstacle(await self._cluster.ask("GET", f"/api/v1/namespaces/{self._cluster.namespace}/pods/{name}"))
+            return obstacle(await self._cluster.ask("GET", f"{self._pods}/{sandbox['metadata']['name']}"))
         except EngineRefused as refused:
             if refused.status == 404:
                 return 0, "it has no pod yet"
             raise
 
+    @property
+    def _pods(self) -> str:
+        return f"/api/v1/namespaces/{self._options.namespace}/pods"
+
+    def _assert_configured(self) -> None:
+        """A right to execute programs in pods of a namespace is one over all its pods: so those of the service, with
+        its keys, must be in another.
+        """
+        if not self._options.namespace:
+            raise Failed(NO_NAMESPACE)
+        if not self._options.claim:
+            raise Failed(NO_CLAIM)
+        if self._options.namespace == self._cluster.namespace:
+            raise Failed(NO_NAMESPACE)
+
     async def _assert_closed(self) -> None:
-        path = f"/apis/networking.k8s.io/v1/namespaces/{self._cluster.namespace}/networkpolicies/{self._options.policy}"
+        self._assert_configured()
+        options = self._options
+        path = f"/apis/networking.k8s.io/v1/namespaces/{options.namespace}/networkpolicies/{options.policy}"
         try:
             policy = await self._cluster.ask("GET", path)
         except EngineRefused as refused:
@@ -265,7 +306,8 @@ class KubernetesEngine(ContainerEngine):
 
     async def _sandboxes(self, method: str, name: str = "", **how: Any) -> Mapping[str, Any]:
         """Raises Failed where the cluster does not know the resource."""
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{self._cluster.namespace}/sandboxes"
+        self._assert_configured()
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{self._options.namespace}/sandboxes"
         try:
             return await self._cluster.ask(method, f"{path}/{name}" if name else path, **how)
         except EngineRefused as refused:

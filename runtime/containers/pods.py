@@ -24,6 +24,7 @@ AGENT: Final = "agent"
 """The name of the container."""
 LONGEST_USE: Final = timedelta(days=1)
 """After it the cluster removes a sandbox for one use, if its server could not."""
+NOT_ON_VOLUME: Final = "A folder of the container is not one of the folders on the volume of the service's files"
 NO_SERVICES: Final = "containers on Kubernetes have no services beside them"
 _NAME: Final = re.compile(r"crewship-[0-9a-f]{32}")
 _MISSING: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
@@ -32,10 +33,12 @@ _BROKEN: Final = frozenset({"CreateContainerConfigError", "CreateContainerError"
 
 @dataclass(frozen=True, slots=True)
 class ClusterOptions:
-    """`claim`: the volume with the service's files, and `storage`: where the service has it. `policy`: the network
-    policy that forbids sandboxes every connection.
+    """`namespace`: where sandboxes are, and nothing else. `claim`: the volume with the service's files, as this
+    namespace names it, and `storage`: where the service has it. `policy`: the network policy that forbids sandboxes
+    every connection.
     """
 
+    namespace: str
     claim: str
     storage: Path
     policy: str
@@ -75,6 +78,9 @@ def sandbox(name: str, configuration: Mapping[str, Any], options: ClusterOptions
 
 
 def _pod(configuration: Mapping[str, Any], options: ClusterOptions) -> dict[str, Any]:
+    """Without variables: a crew's may be secret, and all who may look at pods read their specification. Each command
+    brings its own.
+    """
     user, group = (int(each) for each in configuration["User"].split(":"))
     volumes, mounts = _volumes(configuration["HostConfig"], options)
     container = {
@@ -82,7 +88,6 @@ def _pod(configuration: Mapping[str, Any], options: ClusterOptions) -> dict[str,
         "image": configuration["Image"],
         "command": list(configuration["Entrypoint"]),
         "workingDir": configuration["WorkingDir"],
-        "env": [dict(zip(("name", "value"), each.split("=", 1), strict=True)) for each in configuration["Env"]],
         "resources": _resources(configuration["HostConfig"]),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -128,7 +133,9 @@ def _volumes(host: Mapping[str, Any], options: ClusterOptions) -> tuple[list[dic
         try:
             folder = Path(mount["Source"]).relative_to(options.storage)
         except ValueError:
-            raise Failed("A folder of the container is not on the volume of the service's files") from None
+            raise Failed(NOT_ON_VOLUME) from None
+        if not folder.parts or ".." in folder.parts:
+            raise Failed(NOT_ON_VOLUME)
         mounts.append(
             {"name": "files", "mountPath": mount["Target"], "subPath": str(folder), "readOnly": mount["ReadOnly"]}
         )
@@ -198,6 +205,12 @@ def obstacle(pod: Mapping[str, Any]) -> tuple[int, str]:
         if each.get("type") == "PodScheduled" and each.get("status") == "False":
             return 0, str(each.get("message") or each.get("reason") or "")
     return 0, ""
+
+
+def belongs(pod: Mapping[str, Any], uid: str) -> bool:
+    """True if the pod was made for the sandbox with this uid, and not for another of the same name."""
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return any(each.get("controller") and each.get("uid") == uid for each in owners)
 
 
 def closes(policy: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

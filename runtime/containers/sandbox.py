@@ -115,12 +115,19 @@ class ContainerSandbox:
         """A shell in a container of its own, of which nothing is left when the block ends."""
         await asyncio.to_thread(lambda: os.close(workdir.open_output()))
         place = ContainerPlace.of(self._crew, workdir, apart=Apart.terminal, read_only=read_only)
-        at, variables = workdir.start, {**network.environment, **ENVIRONMENT, "TERM": TERM}
+        variables = {**self._crew.environment, **network.environment, **ENVIRONMENT, "TERM": TERM}
         services = await self._beside(place)
         async with (
             self._place(place) as (container, pid),
             served(network, pid, services),
-            opened(self._engine, container, user=place.user, workdir=at, environment=variables, size=size) as made,
+            opened(
+                self._engine,
+                container,
+                user=place.user,
+                workdir=workdir.start,
+                environment=variables,
+                size=size,
+            ) as made,
         ):
             yield made
 
@@ -154,7 +161,7 @@ class ContainerSandbox:
         environment: Mapping[str, str],
     ) -> Finished:
         outputs = _Outputs(self.limits.output)
-        variables = {**environment, **ENVIRONMENT}
+        variables = {**self._crew.environment, **environment, **ENVIRONMENT}
         async with self._engine.running(
             container, argv, user=place.user, workdir=workdir.start, environment=variables, lifeline=True
         ) as running:

@@ -31,7 +31,7 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 class ApiStore:
     def __init__(self, kubelet: Kubelet, requests: list[str]) -> None:
-        self.sandboxes_known = True
+        self.sandboxes_known, self.pods_replaced = True, False
         self._kubelet, self._requests = kubelet, requests
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}
         self._versions = itertools.count(1)
@@ -49,6 +49,8 @@ class ApiStore:
 
     async def _execute(self, socket: WebSocket) -> None:
         self._requests.append(str(socket.url))
+        if self.pods_replaced:
+            self._rows[PODS, socket.path_params["pod"]]["metadata"]["uid"] = str(uuid.uuid4())
         await self._kubelet.execute(socket)
 
     def _refused(self, request: Request) -> Response | None:

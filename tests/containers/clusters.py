@@ -27,14 +27,20 @@ from runtime.containers.pods import GROUP, VERSION
 from runtime.runs.job import Failed
 from tests.containers.kubelet import Kubelet
 
-NAMESPACE: Final = "crews"
+RELEASE, NAMESPACE = "crews", "crews-sandboxes"
+"""The namespaces of the service's pods and of sandboxes."""
 CLAIM, POLICY = "ship-files", "crewship-sandboxes"
-WORKER: Final = f"system:serviceaccount:{NAMESPACE}:ship"
+WORKER: Final = f"system:serviceaccount:{RELEASE}:ship"
 RULES: Final = [
     {"apiGroups": [GROUP], "resources": ["sandboxes"], "verbs": ["get", "list", "create", "patch", "delete"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create", "get"]},
-    {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["get"]},
+    {
+        "apiGroups": ["networking.k8s.io"],
+        "resources": ["networkpolicies"],
+        "resourceNames": [POLICY],
+        "verbs": ["get"],
+    },
 ]
 """The rights of a worker; `tests/process/test_chart.py` compares them with the chart."""
 CLOSED: Final = {
@@ -105,6 +111,8 @@ class TestCluster:
     """The addresses of requests, as an audit log of the API would hold them."""
     knows: Callable[[bool], None] = lambda known: None
     """Whether the resource of sandboxes is there."""
+    replaces: Callable[[bool], None] = lambda replaced: None
+    """Whether the pod of each connection is another one by the time the connection is there."""
 
     def worker(self) -> Cluster:
         return Cluster(self.worker_account, self.address)
@@ -115,7 +123,7 @@ class TestCluster:
 
 def account(folder: Path, token: str, authority: bytes) -> Path:
     folder.mkdir(parents=True)
-    for name, content in (("token", token.encode()), ("namespace", NAMESPACE.encode()), ("ca.crt", authority)):
+    for name, content in (("token", token.encode()), ("namespace", RELEASE.encode()), ("ca.crt", authority)):
         (folder / name).write_bytes(content)
     return folder
 
@@ -158,11 +166,14 @@ class Controller:
             await self._end(name)
             await self._report(sandbox, ready=False)
         else:
-            await self._report(sandbox, ready=await self._run(name, sandbox["spec"]["podTemplate"]))
+            await self._report(sandbox, ready=await self._run(sandbox["metadata"], sandbox["spec"]["podTemplate"]))
 
-    async def _run(self, name: str, template: Mapping[str, Any]) -> bool:
+    async def _run(self, owner: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
+        name = owner["name"]
+        reference = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "Sandbox", "name": name, "uid": owner["uid"]}
+        metadata = {"name": name, **template["metadata"], "ownerReferences": [{**reference, "controller": True}]}
         spec = {**template["spec"], **({"nodeName": self._node} if self._node else {})}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **template["metadata"]}, "spec": spec}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         try:
             await self._cluster.ask("POST", PODS, body=pod, parameters={"fieldValidation": "Strict"})
         except EngineRefused as refused:

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import struct
 import tempfile
 import termios
@@ -43,17 +44,24 @@ class Kubelet:
             self.specs[pod], self._temporary[pod] = spec, Path(tempfile.mkdtemp(prefix="pod-"))
 
     def end(self, pod: str) -> None:
-        """Of a pod, its files in memory go."""
+        """All programs of the pod end, and its files in memory are gone."""
         if self.specs.pop(pod, None) is not None:
-            shutil.rmtree(self._temporary.pop(pod), ignore_errors=True)
+            folder = self._temporary.pop(pod)
+            for each in _programs(folder):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         for pod in list(self.specs):
             self.end(pod)
 
     def command(self, pod: str, argv: list[str]) -> list[str]:
-        """A program among the folders of a pod, and no others that could be written to."""
-        made = [str(Programs.find().bwrap), "--tmpfs", "/", "--ro-bind", "/usr", "/usr", "--dev", "/dev"]
+        """A program among the folders of a pod, and no others that could be written to. It has only a loopback, as where
+        a network policy forbids all connections.
+        """
+        made = [str(Programs.find().bwrap), "--unshare-net", "--tmpfs", "/", "--ro-bind", "/usr", "/usr"]
+        made += ["--dev", "/dev"]
         made += ["--ro-bind", "/proc", "/proc", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"]
         for name in ("bin", "sbin", "lib", "lib64"):
             made += ["--symlink", f"usr/{name}", f"/{name}"]
@@ -65,8 +73,6 @@ class Kubelet:
                 source = self._temporary[pod] / mount["name"]
                 source.mkdir(exist_ok=True)
             made += ["--ro-bind" if mount.get("readOnly") else "--bind", str(source), mount["mountPath"]]
-        for each in container["env"]:
-            made += ["--setenv", each["name"], each["value"]]
         return [*made, "--", *argv]
 
     async def execute(self, socket: WebSocket) -> None:
@@ -82,6 +88,16 @@ class Kubelet:
         await (_at_terminal if terminal else _piped)(socket, argv)
         with contextlib.suppress(RuntimeError):
             await socket.close()
+
+
+def _programs(folder: Path) -> list[int]:
+    """Processes that have a folder of this one among their mounts: those of one pod."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"/{folder.name}/" in (each / "mountinfo").read_text():
+                found.append(int(each.name))
+    return found
 
 
 async def _piped(socket: WebSocket, argv: list[str]) -> None:

@@ -15,7 +15,7 @@ import yaml
 from resolvers.instance.settings import Settings, load_settings
 from resolvers.staff.runs.work import UNFINISHED
 from runtime.containers.pods import VOLUME, closes
-from tests.containers.clusters import RULES
+from tests.containers.clusters import POLICY, RULES
 from tests.process.commands import ROOT
 from tests.pypi import installed
 
@@ -32,6 +32,8 @@ EVERYTHING = NEEDED | {
     "worker.keda.enabled": "true",
     "worker.commands": "true",
     "sandboxes.enabled": "true",
+    "sandboxes.namespace": "crews-sandboxes",
+    "sandboxes.claim": "the-same-files",
     "sandboxes.runtimeClass": "gvisor",
     "ingress.enabled": "true",
     "ingress.host": "crewship.test",
@@ -135,8 +137,11 @@ def test_only_workers_have_rights_and_only_over_sandboxes(helm: str) -> None:
     made = rendered(helm, EVERYTHING)
     [role] = [each for each in made if each["kind"] == "Role"]
     [binding] = [each for each in made if each["kind"] == "RoleBinding"]
-    assert role["rules"] == RULES
-    assert [each["name"] for each in binding["subjects"]] == ["ship-crewship-worker"]
+    assert role["rules"] == json.loads(json.dumps(RULES).replace(POLICY, "ship-crewship-sandboxes"))
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "ship-crewship-worker", "namespace": "crews"}]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert {each["metadata"]["namespace"] for each in (role, binding)} == {"crews-sandboxes"}, "and none in the release's"
+    assert not any(each["kind"].startswith("Cluster") for each in made)
     accounts = {
         each["metadata"]["name"]: each["spec"]["template"]["spec"]["serviceAccountName"]
         for each in made
@@ -156,7 +161,9 @@ def test_the_policy_that_workers_ask_for_closes_the_network_of_their_sandboxes(h
     [container] = worker["spec"]["template"]["spec"]["containers"]
     told = {each["name"]: each.get("value") for each in container["env"]}
     [policy] = [each for each in made if each["metadata"]["name"] == told["CREWSHIP_KUBERNETES_POLICY"]]
-    assert closes(policy, {VOLUME: str(told["CREWSHIP_KUBERNETES_CLAIM"])})
+    assert closes(policy, {VOLUME: "any"})
+    assert policy["metadata"]["namespace"] == told["CREWSHIP_KUBERNETES_NAMESPACE"] == "crews-sandboxes"
+    assert told["CREWSHIP_KUBERNETES_CLAIM"] == "the-same-files"
     assert told["CREWSHIP_KUBERNETES_RUNTIME_CLASS"] == "gvisor"
 
 
@@ -201,6 +208,13 @@ def test_workers_are_added_by_a_metric_that_there_is(helm: str) -> None:
         ({"worker.concurrentRuns": "0"}, "/worker/concurrentRuns"),
         ({"settings.lower": "x"}, "lower"),
         ({"ingress.enabled": "true"}, "Set ingress.host"),
+        ({"sandboxes.enabled": "true", "sandboxes.claim": "a"}, "Set sandboxes.namespace: a namespace for sandboxes alone"),
+        ({"sandboxes.enabled": "true", "sandboxes.namespace": "a"}, "Set sandboxes.claim: a claim in sandboxes.namespace"),
+        (
+            {"sandboxes.enabled": "true", "sandboxes.claim": "a", "sandboxes.namespace": "default"},
+            "Set sandboxes.namespace to another namespace than the release's",
+        ),
+        ({"sandboxes.namespace": "a.b"}, "/sandboxes/namespace"),
     ],
 )
 def test_what_is_missing_is_refused_with_a_sentence(helm: str, values: dict[str, str], sentence: str) -> None:

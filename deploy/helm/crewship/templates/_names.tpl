@@ -39,6 +39,13 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 {{- end }}
 
+{{- /* A right to execute programs in pods is one over all pods of a namespace, so those of the service are in another. */ -}}
+{{- define "crewship.sandboxes" -}}
+{{- $namespace := required "Set sandboxes.namespace: a namespace for sandboxes alone" .Values.sandboxes.namespace -}}
+{{- if eq $namespace .Release.Namespace }}{{ fail "Set sandboxes.namespace to another namespace than the release's" }}{{ end -}}
+{{ $namespace }}
+{{- end }}
+
 {{- define "crewship.security" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -59,7 +59,8 @@ spec:
         {{- end }}
         {{- if $sandboxes }}
         - {name: CREWSHIP_CONTAINER_PROVIDER, value: kubernetes}
-        - {name: CREWSHIP_KUBERNETES_CLAIM, value: {{ include "crewship.files" $top }}}
+        - {name: CREWSHIP_KUBERNETES_NAMESPACE, value: {{ include "crewship.sandboxes" $top }}}
+        - {name: CREWSHIP_KUBERNETES_CLAIM, value: {{ required "Set sandboxes.claim: a claim in sandboxes.namespace, of the volume with the files" $top.Values.sandboxes.claim }}}
         - {name: CREWSHIP_KUBERNETES_POLICY, value: {{ include "crewship.name" $top }}-sandboxes}
         {{- with $top.Values.sandboxes.runtimeClass }}
         - {name: CREWSHIP_KUBERNETES_RUNTIME_CLASS, value: {{ . }}}
