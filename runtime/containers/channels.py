@@ -33,7 +33,7 @@ _text=
 while [ "$_lines" -gt 0 ]; do IFS= read -r _line || exit 125; _text="$_text$_line
 "; _lines=$((_lines-1)); done
 """
-# The address of a request is written to logs, and its input is not: so the address holds this, and the input the program.
+# The address of a request is written to logs, and its input is not: so it holds this, and the input the program.
 BEGINS: Final = f'{_READS}eval "$_text"\n'
 # A terminal would show its input, so its program is in a file, which is emptied once it is read.
 BEGINS_FROM_FILE: Final = f'exec 3<&0 <"$0" || exit 125\n{_READS}exec <&3 3<&-\n: >"$0"\neval "$_text"\n'
@@ -43,7 +43,7 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 NO_VARIABLE: Final = "The variable {} cannot be set on Kubernetes: its name is no name of a shell's variable"
 # Where the limit cannot be set, a lower one that is there already does as well.
 _LIMITS: Final = (
-    "ulimit -{0} {1} 2>/dev/null || [ \"$(ulimit -{0})\" -le {1} ] 2>/dev/null"
+    'ulimit -{0} {1} 2>/dev/null || [ "$(ulimit -{0})" -le {1} ] 2>/dev/null'
     " || {{ echo 'The limit -{0} of this command could not be set' >&2; exit 126; }}"
 )
 
@@ -104,9 +104,7 @@ async def at_terminal(where: PodContainer, program: str) -> AsyncIterator["PodRu
 
 
 @contextlib.asynccontextmanager
-async def _begun(
-    where: PodContainer, argv: Sequence[str], *, terminal: bool = False
-) -> AsyncIterator["PodRunning"]:
+async def _begun(where: PodContainer, argv: Sequence[str], *, terminal: bool = False) -> AsyncIterator["PodRunning"]:
     running = PodRunning(await _connected(where.cluster, where.address(argv, terminal=terminal)))
     try:
         await where.confirm()

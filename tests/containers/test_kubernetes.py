@@ -1,8 +1,9 @@
 """Crews' containers as sandboxes of a Kubernetes cluster, in front of a store that answers as the documentation of its
 API says, and of a real API server where its program is found.
 
-The store, the controller of sandboxes and the kubelet are written for these tests, after the documentation of Kubernetes
-and the types of agent-sandbox (v1beta1). The engine has not been run with the controller itself, or in a cluster.
+The store, the controller of sandboxes and the kubelet are written for these tests, after the documentation of
+Kubernetes and the types of agent-sandbox (v1beta1). The engine has not been run with the controller itself, or in a
+cluster.
 """
 
 import asyncio
@@ -41,7 +42,6 @@ from tests.containers.clusters import (
     PODS,
     POLICIES,
     POLICY,
-    SANDBOXES,
     Started,
     TestCluster,
     account,

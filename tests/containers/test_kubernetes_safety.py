@@ -113,7 +113,7 @@ async def test_a_terminal_shows_no_secret_in_an_address(
 
 
 async def test_a_variable_that_no_shell_could_set_is_refused(engine: KubernetesEngine, workdir: Workdir) -> None:
-    with pytest.raises(Failed, match="The variable A.B cannot be set on Kubernetes"):
+    with pytest.raises(Failed, match=r"The variable A\.B cannot be set on Kubernetes"):
         await box(engine).run(["touch", "made"], workdir=workdir, timeout=60, environment={"A.B": "1"})
     assert not (workdir.path / "made").exists()
 

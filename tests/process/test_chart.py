@@ -140,7 +140,9 @@ def test_only_workers_have_rights_and_only_over_sandboxes(helm: str) -> None:
     assert role["rules"] == json.loads(json.dumps(RULES).replace(POLICY, "ship-crewship-sandboxes"))
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "ship-crewship-worker", "namespace": "crews"}]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
-    assert {each["metadata"]["namespace"] for each in (role, binding)} == {"crews-sandboxes"}, "and none in the release's"
+    assert {each["metadata"]["namespace"] for each in (role, binding)} == {"crews-sandboxes"}, (
+        "and none in the release's"
+    )
     assert not any(each["kind"].startswith("Cluster") for each in made)
     accounts = {
         each["metadata"]["name"]: each["spec"]["template"]["spec"]["serviceAccountName"]
@@ -208,8 +210,14 @@ def test_workers_are_added_by_a_metric_that_there_is(helm: str) -> None:
         ({"worker.concurrentRuns": "0"}, "/worker/concurrentRuns"),
         ({"settings.lower": "x"}, "lower"),
         ({"ingress.enabled": "true"}, "Set ingress.host"),
-        ({"sandboxes.enabled": "true", "sandboxes.claim": "a"}, "Set sandboxes.namespace: a namespace for sandboxes alone"),
-        ({"sandboxes.enabled": "true", "sandboxes.namespace": "a"}, "Set sandboxes.claim: a claim in sandboxes.namespace"),
+        (
+            {"sandboxes.enabled": "true", "sandboxes.claim": "a"},
+            "Set sandboxes.namespace: a namespace for sandboxes alone",
+        ),
+        (
+            {"sandboxes.enabled": "true", "sandboxes.namespace": "a"},
+            "Set sandboxes.claim: a claim in sandboxes.namespace",
+        ),
         (
             {"sandboxes.enabled": "true", "sandboxes.claim": "a", "sandboxes.namespace": "default"},
             "Set sandboxes.namespace to another namespace than the release's",
