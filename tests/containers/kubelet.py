@@ -57,8 +57,8 @@ class Kubelet:
             self.end(pod)
 
     def command(self, pod: str, argv: list[str]) -> list[str]:
-        """A program among the folders of a pod, and no others that could be written to. It has only a loopback, as under
-        a network policy that forbids all connections.
+        """A program among the folders of a pod, and no others that could be written to. It has only a loopback, as
+        under a network policy that forbids all connections.
         """
         made = [str(Programs.find().bwrap), "--unshare-net", "--tmpfs", "/", "--ro-bind", "/usr", "/usr"]
         made += ["--dev", "/dev"]
