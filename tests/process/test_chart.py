@@ -193,9 +193,79 @@ def names_of(field: str) -> list[str]:
 def test_workers_are_added_by_a_metric_that_there_is(helm: str) -> None:
     (scaled,) = [each for each in rendered(helm, EVERYTHING) if each["kind"] == "ScaledObject"]
     (metric,) = UNFINISHED.collect()
+    modifiers = scaled["spec"]["advanced"]["scalingModifiers"]
+    assert modifiers == {"formula": "queued + running", "target": "8"}, "the sum, and not the greater of them"
+    assert [each["name"] for each in scaled["spec"]["triggers"]] == modifiers["formula"].split(" + ")
     assert [each["metadata"]["valueLocation"] for each in scaled["spec"]["triggers"]] == [
         f'{metric.name}{{state="{state}"}}' for state in ("queued", "running")
     ]
+
+
+def served_by(made: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The pod template of a deployment."""
+    [one] = [each for each in made if each["kind"] == "Deployment" and each["metadata"]["name"] == name]
+    template: dict[str, Any] = one["spec"]["template"]
+    return template
+
+
+def test_budgets_policies_and_services_select_the_pods_of_their_role(helm: str) -> None:
+    made = rendered(helm, EVERYTHING)
+    pods = {role: served_by(made, f"ship-crewship-{role}")["metadata"]["labels"] for role in ("api", "worker")}
+    migration = next(each for each in made if each["kind"] == "Job")["spec"]["template"]["metadata"]["labels"]
+    for kind, path in (("PodDisruptionBudget", "matchLabels"), ("Service", "")):
+        found = {}
+        for each in made:
+            if each["kind"] == kind:
+                selector = each["spec"]["selector"]
+                chosen = (selector[path] if path else selector).items()
+                found[each["metadata"]["name"]] = [role for role, labels in pods.items() if chosen <= labels.items()]
+                assert not chosen <= migration.items()
+        assert sorted(found.values()) == [["api"], ["worker"]], kind
+    [policy] = [each for each in made if each["kind"] == "NetworkPolicy" and "namespace" not in each["metadata"]]
+    for labels in (*pods.values(), migration):
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert policy["spec"]["ingress"] == [{"ports": [{"port": "http"}]}]
+    [monitor] = [each for each in made if each["kind"] == "ServiceMonitor"]
+    scraped = [
+        each["metadata"]["name"]
+        for each in made
+        if each["kind"] == "Service"
+        and monitor["spec"]["selector"]["matchLabels"].items() <= each["metadata"]["labels"].items()
+    ]
+    assert sorted(scraped) == ["ship-crewship", "ship-crewship-worker"]
+    [scaler] = [each for each in made if each["kind"] == "HorizontalPodAutoscaler"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "ship-crewship-api"
+    api = next(each for each in made if each["kind"] == "Deployment" and each["metadata"]["name"].endswith("api"))
+    assert "replicas" not in api["spec"], "the autoscaler alone decides"
+
+
+def test_the_tables_are_migrated_before_pods_of_a_release_start(helm: str) -> None:
+    [job] = [each for each in rendered(helm, NEEDED) if each["kind"] == "Job"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["migrate"]
+
+
+def test_probes_ask_routes_that_there_are(helm: str) -> None:
+    made = rendered(helm, NEEDED)
+    for role in ("api", "worker"):
+        [container] = served_by(made, f"ship-crewship-{role}")["spec"]["containers"]
+        probes = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+        assert {name: each["path"] for name, each in probes.items()} == {
+            "startupProbe": "/healthz",
+            "livenessProbe": "/healthz",
+            "readinessProbe": "/readyz",
+        }
+        assert {each["port"] for each in probes.values()} == {"http"}
+        assert container["ports"] == [{"name": "http", "containerPort": 8080}]
+
+
+def test_the_database_of_the_example_has_the_roles_of_the_chart() -> None:
+    [cluster] = yaml.safe_load_all((CHART / "examples" / "cloudnativepg.yaml").read_text())
+    assert (cluster["apiVersion"], cluster["kind"]) == ("postgresql.cnpg.io/v1", "Cluster")
+    [role] = cluster["spec"]["managed"]["roles"]
+    assert role["name"] != cluster["spec"]["bootstrap"]["initdb"]["owner"], "the service does not own its tables"
+    assert (role["login"], role.get("superuser", False), role.get("bypassrls", False)) == (True, False, False)
 
 
 @pytest.mark.parametrize(
