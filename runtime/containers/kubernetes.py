@@ -263,7 +263,7 @@ class KubernetesEngine(ContainerEngine):
         return str(found["metadata"]["uid"])
 
     async def _operate(self, found: Mapping[str, Any], mode: str) -> None:
-        """Of several that change it at one moment, the first does. A successor has another version."""
+        """Raises EngineRefused (409) if another process has changed it, or a successor has its name."""
         version = found["metadata"]["resourceVersion"]
         body = {"metadata": {"resourceVersion": version}, "spec": {"operatingMode": mode}}
         await self._sandboxes("PATCH", found["metadata"]["name"], body=body, kind=MERGE)
@@ -281,7 +281,7 @@ class KubernetesEngine(ContainerEngine):
         return f"/api/v1/namespaces/{self._options.namespace}/pods"
 
     def _assert_configured(self) -> None:
-        """A right to execute programs in pods of a namespace is one over all its pods: so those of the service, with
+        """A right to execute programs in pods of a namespace is one over all its pods: so the service's own, which hold
         its keys, must be in another.
         """
         if not self._options.namespace:

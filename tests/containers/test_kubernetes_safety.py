@@ -220,7 +220,8 @@ async def test_the_whole_volume_is_never_mounted(
     for storage in (workdir.storage.joinpath(*workdir.output), tmp_path / "elsewhere"):
         made = an_engine(cluster, tmp_path, storage=storage)
         with pytest.raises(Failed, match=NOT_ON_VOLUME):
-            await box(made).run(["true"], workdir=workdir, timeout=60)
+            async with box(made).terminal(workdir=workdir, size=(1, 1), read_only=False, network=Proxied()):  # type: ignore[arg-type]
+                pass
         await made.close()
     assert not await engine.list({})
 
