@@ -34,6 +34,7 @@ from runtime.containers.pods import (
     ClusterOptions,
     belongs,
     closes,
+    identity,
     listed,
     obstacle,
     resource_name,
@@ -48,6 +49,7 @@ from runtime.sandbox.detection import limits_of
 PATIENCE: Final = 180.0
 """Seconds for a sandbox to be ready: a node may have to be added, or an image pulled."""
 PAGE: Final = 500  # sandboxes of one answer
+TRIES: Final = 10  # changes of a sandbox whose state is reported meanwhile
 BLOCK: Final = 512  # bytes, in which a shell counts the size of files
 NO_SANDBOXES: Final = "The cluster has no sandboxes: install kubernetes-sigs/agent-sandbox"
 NO_CLAIM: Final = "CREWSHIP_KUBERNETES_CLAIM does not name the claim of the volume with the service's files"
@@ -135,18 +137,14 @@ class KubernetesEngine(ContainerEngine):
             raise EngineRefused(500, "the sandbox has ended")
 
     async def suspend(self, container: str) -> bool:
-        """Ends the pod and keeps the sandbox: the next command resumes it. False if it does not exist, or was changed
-        at this moment.
-        """
+        """Ends the pod and keeps the sandbox: the next command resumes it. False if it does not exist."""
         try:
-            found = await self._found(container)
-            if found is not None:
-                await self._operate(found, "Suspended")
+            await self._operate(await self._there(container), "Suspended")
         except EngineRefused as refused:
-            if refused.status in (404, 409):
+            if refused.status in (404, 410):
                 return False
             raise
-        return found is not None
+        return True
 
     async def remove(self, container: str) -> bool:
         """Returns when its pod has ended, too. An id means one sandbox, and never its successor of the same name."""
@@ -263,10 +261,19 @@ class KubernetesEngine(ContainerEngine):
         return str(found["metadata"]["uid"])
 
     async def _operate(self, found: Mapping[str, Any], mode: str) -> None:
-        """Raises EngineRefused (409) if another process has changed it, or a successor has its name."""
-        version = found["metadata"]["resourceVersion"]
-        body = {"metadata": {"resourceVersion": version}, "spec": {"operatingMode": mode}}
-        await self._sandboxes("PATCH", found["metadata"]["name"], body=body, kind=MERGE)
+        """A successor of the same name has another version, and so has each report of the sandbox's state: then it is
+        looked for again, by its uid.
+        """
+        for tried in range(TRIES):
+            version = found["metadata"]["resourceVersion"]
+            body = {"metadata": {"resourceVersion": version}, "spec": {"operatingMode": mode}}
+            try:
+                await self._sandboxes("PATCH", found["metadata"]["name"], body=body, kind=MERGE)
+                return
+            except EngineRefused as refused:
+                if refused.status != 409 or tried == TRIES - 1:
+                    raise
+            found = await self._there(identity(found))
 
     async def _obstacle(self, sandbox: Mapping[str, Any]) -> tuple[int, str]:
         try:

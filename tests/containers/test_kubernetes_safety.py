@@ -176,6 +176,29 @@ async def test_an_id_never_means_a_successor(engine: KubernetesEngine, workdir: 
 
 
 @ONLY_STORE
+async def test_a_report_of_its_state_does_not_keep_a_sandbox_from_being_resumed(
+    engine: KubernetesEngine, workdir: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await box(engine).run(["true"], workdir=workdir, timeout=60)
+    [one] = await engine.list({})
+    really, asked = engine._cluster.ask, list[str]()
+
+    async def ask(method: str, path: str, **how: Any) -> Any:
+        if method == "PATCH":
+            asked.append(path)
+            if len(asked) % 2:  # another process writes first
+                await really("PATCH", f"{path}/status", body={"status": {"podIPs": [str(len(asked))]}}, kind=MERGE)
+        return await really(method, path, **how)
+
+    monkeypatch.setattr(engine._cluster, "ask", ask)
+    assert await engine.suspend(one["Id"])
+    assert len(asked) == 2
+    await engine.start(one["Id"])
+    assert len(asked) == 4
+    assert [(each["Id"], each["State"]) for each in await engine.list({})] == [(one["Id"], "running")]
+
+
+@ONLY_STORE
 async def test_a_pod_that_is_replaced_meanwhile_gets_no_program(
     engine: KubernetesEngine, workdir: Workdir, cluster: TestCluster
 ) -> None:
