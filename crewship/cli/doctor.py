@@ -13,6 +13,7 @@ import asyncpg
 
 from crewship.cli.archive_check import check_archive
 from crewship.cli.checks import Check
+from crewship.cli.replica_check import check_replicas
 from crewship.process import keys
 from crewship.process.database import OLDEST_POSTGRES, Access, StartError, database, place_of, wait_for_database
 from crewship.process.mail import SmtpMailer, mailer_of, writes_headers_whole
@@ -140,6 +141,8 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
         ]
         if access.pooled is not None:
             checks.append(await _check_pooler(access.pooled, access.application))
+        if settings.database_replica_url is not None:
+            checks += await check_replicas(settings.database_replica_url.get_secret_value(), connection)
         current, head = await migrations.current(access.application), migrations.head()
         at, lacks = f"at {current or 'nothing'}, this release is at {head}", await migrations.lacks(connection)
         if current == head and lacks:
@@ -232,15 +235,16 @@ def _previous(settings: Settings) -> str:
 
 def connections_of(settings: Settings) -> int:
     """The most database connections of a process: the pool, the tail of events, the wake-ups, the engine that executes
-    runs, and the lock of jobs and clocks. Through a pooler go all but the listener and the lock.
+    runs, the lock of jobs and clocks, and the position for replicas. Through a pooler go all but the last ones.
     """
     events, lock = 1, 1
+    position = 0 if settings.database_replica_url is None else 1
     if settings.database_direct_url is not None:
-        return lock + (1 if settings.redis_url is None else 0)
+        return lock + position + (1 if settings.redis_url is None else 0)
     wakeups = 2 if settings.redis_url is None else 0
     # what it keeps, its listener, and two more for the moment in which it starts
     engine = POOL + 1 + 2 if settings.role != "api" else 0
-    return settings.pool_size + events + wakeups + engine + lock
+    return settings.pool_size + events + wakeups + engine + lock + position
 
 
 async def _check_connections(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:

@@ -107,7 +107,7 @@ def _scratch(settings: Settings, place: Path) -> Settings:
     data_dir = place / "data"
     own: dict[str, Any] = {"data_dir": data_dir, "storage_path": data_dir / "files", "encryption_keys": {}}
     own |= {"socket_path": data_dir / "run" / "crewship.sock", "database_url": None, "migration_database_url": None}
-    own["database_direct_url"] = None
+    own |= {"database_direct_url": None, "database_replica_url": None}
     return settings.model_copy(update=own | {key.field: None for key in KEYS if key.field != "encryption_keys"})
 
 

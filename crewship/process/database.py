@@ -59,6 +59,8 @@ def database(settings: Settings, *, archived: bool = False) -> Iterator[Access]:
         return
     if settings.database_direct_url is not None:
         raise StartError("CREWSHIP_DATABASE_DIRECT_URL needs a DATABASE_URL; set both, or remove it")
+    if settings.database_replica_url is not None:
+        raise StartError("CREWSHIP_DATABASE_REPLICA_URL needs a DATABASE_URL; set both, or remove it")
     server = EmbeddedPostgres(settings.data_dir, options=_options(settings), former=settings.postgres_former)
     connection = server.start_or_join()
     try:

@@ -86,11 +86,13 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
     start(settings, passwords)
     connections.limit(settings.max_connections, exempt=TrustedProxies(settings.trusted_proxy_cidrs).trusts)
     direct = None if settings.database_direct_url is None else _secret(settings.database_direct_url)
+    replicas = None if settings.database_replica_url is None else _secret(settings.database_replica_url)
     await database.open(
         _secret(settings.database_url),
         size=settings.pool_size,
         row_security=settings.row_level_security,
         direct=direct,
+        replicas=replicas,
     )
     await bus.open(_wakeups(settings))
     following = SettingsFollowing()

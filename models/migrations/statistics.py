@@ -2,7 +2,7 @@
 
 Without statistics PostgreSQL estimates one row for `workspace_id = $1` in a small table. Every index that begins with
 the workspace then seems as good as the one that continues with the parent, and a list of 50 crews reads all agents of
-the workspace 50 times. See ADR 136.
+the workspace 50 times. See docs/database.md.
 """
 
 from typing import Any, Final

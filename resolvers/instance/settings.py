@@ -137,6 +137,7 @@ class Settings(BaseSettings):
         "CREWSHIP_MIGRATION_DATABASE_URL",
         takes="a URL such as postgresql://owner:password@host:5432/database (the role that owns the tables)",
     )
+    database_replica_url: DatabaseUrl | None = variable("CREWSHIP_DATABASE_REPLICA_URL", takes="a database URL")
     pool_size: PositiveInt = variable("CREWSHIP_POOL_SIZE", 10, takes="a number of database connections, at least 1")
     row_level_security: bool = variable("CREWSHIP_ROW_LEVEL_SECURITY", True, takes=BOOLEAN)
 

@@ -57,6 +57,7 @@ NEVER = {
     "mcp",
     "cel_expr_python",
     "models.work.routines.document",
+    "resolvers.kernel.store.replicas",
 }
 # Of a process that does nothing: processor time and statements a second. What it uses is 60 to 80 ms in a look at it,
 # in ticks of 10 ms, and on a machine that is half as fast twice that.

@@ -104,6 +104,7 @@ class Followed:
     def __post_init__(self) -> None:
         if self.rows.form is not Page:
             raise TypeError(f"{self.rows.name} is followed from a place, so it is a Page")
+        self.rows.followed = True
 
     def told(self) -> News:
         """The News of this event loop."""

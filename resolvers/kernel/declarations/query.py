@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 import asyncpg
@@ -139,11 +140,18 @@ class QueryScope(Scope):
 class Query(Operation[D], Generic[D, R]):
     describe: Callable[..., R] = field(kw_only=True)
     by_name: "Query[Any, R] | None" = field(default=None, kw_only=True)
+    followed: bool = field(default=False, init=False)
+    """A list in the order in which transactions end, which the primary alone knows."""
     kind = "query"
 
     @property
     def form(self) -> type[Read[Any]]:
         return get_origin(self.returns)  # type: ignore[no-any-return]
+
+    @cached_property
+    def on_replicas(self) -> bool:
+        """Returns true if a replica may answer: lists and searches cost more than the question of how far it is."""
+        return self.form.many and not self.followed
 
     def named(self, raw: Raw) -> tuple["Query[Any, R]", Raw]:
         """The query that GraphQL asks with this input: a value of `id` that is no id is a name."""
@@ -216,7 +224,7 @@ class Query(Operation[D], Generic[D, R]):
             async with database.lease() as conn:
                 await record_admin_use(conn, caller)
         try:
-            row = await database.pool.fetchrow(plan.sql, args)
+            row = await database.reads(self.on_replicas).fetchrow(plan.sql, args)
         except asyncpg.DataError:
             async with database.lease() as conn:
                 await self.ask_gate(conn, caller, request)

@@ -72,7 +72,7 @@ async def answer(caller: Caller, asked: Sequence[AskedTogether]) -> list[Answer 
         return None
     plan.used = True
     try:
-        row = await database.pool.fetchrow(plan.sql, args)
+        row = await database.reads(all(query.on_replicas for query, _ in asked)).fetchrow(plan.sql, args)
     except Exception as error:
         if isinstance(error, asyncpg.DataError) or getattr(error, "sqlstate", None) == TOO_LARGE:
             return None  # of one of them

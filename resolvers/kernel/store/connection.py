@@ -74,6 +74,8 @@ class Connection(asyncpg.Connection):
     _sight: tuple[str, str] | None = None
     _given: tuple[str, str] | None = None  # what the transaction under way sees, if that is known
     asks = False  # on a way that is not asyncpg's exclusive section
+    history: Any = None  # of a replica, and how far it has replayed
+    replayed = 0
 
     @property
     def statement(self) -> int:

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 from sqlalchemy import ARRAY
@@ -15,6 +15,9 @@ from resolvers.errors import Code, Refusal
 from resolvers.instance.telemetry import log
 from resolvers.kernel.ground.silence import LIMIT, LOOK, PARTING, SilenceWatch
 from resolvers.kernel.store.connection import Connection, connect
+
+if TYPE_CHECKING:
+    from resolvers.kernel.store.replicas import Replicas
 
 RETURNS_OLD = 18  # the first PostgreSQL that knows `RETURNING old.name`
 
@@ -74,8 +77,9 @@ class Pool:
         every: float = LOOK,
         limit: float = LIMIT,
         pooled: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.dsn, self.size, self.wait, self.pooled = dsn, size, wait, pooled
+        self.dsn, self.size, self.wait, self.pooled, self.settings = dsn, size, wait, pooled, settings
         self.silence = SilenceWatch(self._silent, every, limit)
         self.opened = 0
         self.free: list[Any] = []
@@ -156,7 +160,7 @@ class Pool:
     async def _connect(self) -> Any:
         self.opened += 1
         try:
-            conn = await connect(self.dsn, pooled=self.pooled)
+            conn = await connect(self.dsn, self.settings, pooled=self.pooled)
             self.silence.watch(conn)
             return conn
         except BaseException as error:
@@ -254,16 +258,29 @@ class Database:
     def __init__(self) -> None:
         self._pool: Pool | None = None
         self._aside: Pool | None = None
+        self.replicas: Replicas | None = None
         self.row_security = True
         self.returns_old = False
         self.direct = ""
 
-    async def open(self, dsn: str, *, size: int = 10, row_security: bool = True, direct: str | None = None) -> None:
+    async def open(
+        self,
+        dsn: str,
+        *,
+        size: int = 10,
+        row_security: bool = True,
+        direct: str | None = None,
+        replicas: str | None = None,
+    ) -> None:
         self.direct, pooled = direct or dsn, direct is not None
         self._pool, self._aside = Pool(dsn, size, pooled=pooled), Pool(dsn, 1, pooled=pooled)
         self.row_security = row_security
         async with self._pool.lease() as conn:
             self.returns_old = conn.get_server_version().major >= RETURNS_OLD
+        if replicas is not None:
+            from resolvers.kernel.store.replicas import Replicas
+
+            self.replicas = Replicas(replicas, self._pool, self.direct)
 
     @property
     def pool(self) -> Pool:
@@ -273,6 +290,10 @@ class Database:
 
     def lease(self) -> Lease:
         return Lease(self.pool)
+
+    def reads(self, on_replicas: bool) -> "Pool | Replicas":
+        """What answers a statement that only reads."""
+        return self.pool if self.replicas is None or not on_replicas else self.replicas
 
     async def reader(self, limit: float) -> Connection:
         """A connection outside the pool from which no row is hidden: its one holder serves the listeners of all
@@ -298,6 +319,9 @@ class Database:
         )
 
     async def close(self) -> None:
+        if self.replicas is not None:
+            await self.replicas.close()
+            self.replicas = None
         if self._pool is not None:
             await self._pool.close()
             self._pool = None
