@@ -35,7 +35,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PATIENCE = 30.0
 LABELS = "query($ws: ID) { labels(workspaceId: $ws) { name } }"
-CREATE = "mutation($ws: ID, $name: String!) { createLabel(input: {name: $name, color: \"x\"}, workspaceId: $ws) { name } }"
+CREATE = (
+    'mutation($ws: ID, $name: String!) { createLabel(input: {name: $name, color: "x"}, workspaceId: $ws) { name } }'
+)
 LOAD = 3.0  # seconds
 
 
@@ -121,7 +123,7 @@ async def sent_to(pair: Pair, text: str) -> int:
 
 async def test_lists_and_searches_are_read_on_the_replica(side: Side) -> None:
     await side.on_the_replica()
-    assert await sent_to(side.pair, "FROM labels") > 0
+    assert await sent_to(side.pair, "credential_id") > 0
     before = side.counted()
     for path in ("/api/v1/labels", "/api/v1/journal", "/api/v1/issues?search=nothing", "/api/v1/crews"):
         assert (await side.world.rest(side.world.viewer, "GET", path)).status_code == 200, path
@@ -194,9 +196,7 @@ async def test_row_level_security_holds_on_the_replica(side: Side) -> None:
     await side.on_the_replica()
     assert others not in await side.names(side.world.owner)
     before = side.counted()
-    outsider = await side.world.rest(
-        side.world.outsider, "GET", "/api/v1/labels", workspace=side.world.other.id
-    )
+    outsider = await side.world.rest(side.world.outsider, "GET", "/api/v1/labels", workspace=side.world.other.id)
     assert [label["name"] for label in outsider.json()] == [others]
     refused = await side.world.rest(side.world.outsider, "GET", "/api/v1/labels")
     assert refused.status_code in (403, 404)
@@ -350,7 +350,9 @@ async def test_a_replica_is_lost_under_load(tmp_path: Path, ways: str) -> None:
             else:
                 _signal(side.pair.replica, signal.SIGCONT)
             stop.set()
-        print(f"{before} reads before, {by_replica} of them on the replica, {lost - before} after; slowest {slowest:.2f} s")
+        print(
+            f"{before} reads before, {by_replica} of them on the replica, {lost - before} after slowest {slowest:.2f} s"
+        )
         assert by_replica > 0
         assert lost - before > 20
         await side.on_the_replica()

@@ -84,8 +84,9 @@ async def test_the_primary_is_no_replica_of_itself(database: Any, tmp_path: Path
         for _ in range(20):
             assert (await world.rest(world.viewer, "GET", "/api/v1/labels")).status_code == 200
             await asyncio.sleep(0.01)
-        assert store.replicas.outcomes["other_history"] == 1
-        assert store.replicas.outcomes["left_out"] >= 19
+        assert store.replicas.outcomes["other_history"] >= 1
+        assert store.replicas.outcomes["left_out"] >= 20
+        assert "replica" not in store.replicas.outcomes
         answer = await world.rest(None, "GET", "/metrics", workspace=None)
         assert "crewship_replica_ready" in answer.text
         assert 'crewship_replica_reads_total{outcome="left_out"}' in answer.text

@@ -1,4 +1,4 @@
-"""Replicas answer reads, each only if it has replayed what the primary had committed when the read came. See ADR 145."""
+"""A replica answers a read if it has replayed what the primary had committed when the read came. See ADR 145."""
 
 import asyncio
 from collections import Counter
