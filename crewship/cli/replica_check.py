@@ -15,7 +15,7 @@ AGE: Final = "SELECT extract(epoch FROM now() - pg_last_xact_replay_timestamp())
 VARIABLE: Final = "CREWSHIP_DATABASE_REPLICA_URL"
 MENDS: Final = {
     "cluster": f"name a streaming replica of DATABASE_URL in {VARIABLE}",
-    "timeline": "it is used when it follows the timeline of the primary: wait for its next restartpoint, or set it up anew",
+    "timeline": "wait for its next restartpoint, which names the timeline; or set it up anew",
     "database": f"name the database of DATABASE_URL in {VARIABLE}",
     "role": f"name the user of DATABASE_URL in {VARIABLE}: row-level security holds for that role",
 }

@@ -10,6 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from models.address import Address
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.query import Query
 from resolvers.kernel.store.replicas import Rounds, addresses, of_replica
 from tests.world import world_on
 
@@ -76,6 +78,15 @@ def test_each_host_of_an_address_is_a_replica() -> None:
 )
 def test_what_the_primary_may_answer_is_asked_there(error: Exception, repeated: bool) -> None:
     assert of_replica(error) is repeated
+
+
+def test_followed_lists_stay_on_the_primary() -> None:
+    """They ask which transactions run, which a replica does not know."""
+    followed = [op for op in OPERATIONS.values() if isinstance(op, Query) and op.followed]
+    assert len(followed) >= 3
+    assert not any(op.on_replicas for op in followed)
+    lists = [op for op in OPERATIONS.values() if isinstance(op, Query) and op.on_replicas]
+    assert {"labels.list", "journal.list", "conversations.search"} <= {op.name for op in lists}
 
 
 async def test_the_primary_is_no_replica_of_itself(database: Any, tmp_path: Path) -> None:
