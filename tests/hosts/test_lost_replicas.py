@@ -44,7 +44,7 @@ async def test_a_server_that_is_no_replica_of_the_role_answers_nothing(tmp_path:
             checks = await check_replicas(wrong, primary)
         assert [(check.ok, check.found) for check in checks] == [
             (False, "it is no replica"),
-            (False, "its role is postgres, the primary's is crewship"),
+            (False, f"its role is postgres, the primary's is {APPLICATION}"),
         ]
 
 
