@@ -292,7 +292,7 @@ class Database:
         return Lease(self.pool)
 
     def reads(self, on_replicas: bool) -> "Pool | Replicas":
-        """What answers a statement that only reads."""
+        """Returns the servers that may answer a statement that only reads."""
         return self.pool if self.replicas is None or not on_replicas else self.replicas
 
     async def reader(self, limit: float) -> Connection:

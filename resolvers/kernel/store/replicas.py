@@ -25,7 +25,7 @@ PAUSE = 0.002
 AGAIN = 0.5  # seconds after which a replica that was left out is asked again
 LOOK, SILENT = 1.0, 7.0  # seconds, as of the silence of a pool
 SETTINGS = MappingProxyType({"default_transaction_read_only": "on", "statement_timeout": "5s"})
-"""What takes longer on a replica is left to the primary, so that a replica that has vanished is noticed soon."""
+"""The primary answers a statement that takes longer, so that a replica that has vanished is noticed soon."""
 
 # A transaction is visible to others when its commit was flushed; without synchronous commits, when it was written.
 COMMITTED = """
@@ -62,7 +62,7 @@ class History(NamedTuple):
     role: str
 
 
-class Position(NamedTuple):
+class LogPosition(NamedTuple):
     history: History
     lsn: int
 
@@ -110,7 +110,7 @@ class Primary:
         self._conn: Any = None
         self._history = History("", 0, "", "")
 
-    async def position(self) -> Position | None:
+    async def position(self) -> LogPosition | None:
         """Now, or later. None if it cannot be said."""
         try:
             async with asyncio.timeout(PATIENCE):
@@ -118,7 +118,7 @@ class Primary:
                     self._conn = await connect(self._dsn)
                     self._history = History(*await self._conn.fetchrow(PRIMARY))
                 (lsn,) = await self._conn.fetchrow(COMMITTED)
-                return Position(self._history, lsn)
+                return LogPosition(self._history, lsn)
         except LOST:
             self.close()
             return None
@@ -132,7 +132,7 @@ class Primary:
 class Replica:
     """A replica, and why it is left out: reads do not wait for it until it was seen to answer."""
 
-    def __init__(self, address: Address, size: int, asked: Rounds[Position | None], outcomes: Counter[str]) -> None:
+    def __init__(self, address: Address, size: int, asked: Rounds[LogPosition | None], outcomes: Counter[str]) -> None:
         ((host, port),) = address.hosts
         self.place = f"{host}:{port}"
         self.pool = Pool(address.asyncpg, size, every=LOOK, limit=SILENT, settings=SETTINGS)
@@ -173,7 +173,7 @@ class Replica:
             return None
         return conn
 
-    async def _lacks(self, conn: Any, position: Position) -> str:
+    async def _lacks(self, conn: Any, position: LogPosition) -> str:
         """Why this server may not answer; empty if it may. It is asked on the connection that reads, because one name
         may lead to several servers.
         """
