@@ -7,6 +7,7 @@ import asyncpg
 
 from crewship.cli.checks import Check
 from models.address import Address
+from models.connections import open_connection
 from resolvers.kernel.store.replicas import COMMITTED, PRIMARY, REPLAYED, REPLICA, History, addresses
 
 PATIENCE: Final = 5.0  # seconds
@@ -29,7 +30,7 @@ async def check_replicas(dsn: str, primary: "asyncpg.Connection[asyncpg.Record]"
 async def _check(one: Address, here: History, primary: "asyncpg.Connection[asyncpg.Record]") -> Check:
     name = f"replica {one.place}"
     try:
-        connection = await asyncpg.connect(one.asyncpg, timeout=PATIENCE)
+        connection = await open_connection(one.asyncpg, timeout=PATIENCE)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return Check(
             name, False, f"it refuses ({str(error) or type(error).__name__})", f"start it, or correct {VARIABLE}"
