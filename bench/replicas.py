@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -113,6 +114,7 @@ async def _measure(pair: Pair, folder: Path) -> None:
     assert pair.replica.process is not None
     print("| list | primary, ms | replica, ms | service, ms | requests a second |")
     print("| --- | --: | --: | --: | --: |")
+    place: Any = pair  # a database of tests, as far as servers know it
     async with world_on(pair, folder / "world") as world:
         here = world.workspace.id
         await world.add(*[Label(workspace_id=here, name=f"label {n}", color="red") for n in range(LABELS)])
@@ -122,7 +124,7 @@ async def _measure(pair: Pair, folder: Path) -> None:
             ("with a replica", {"CREWSHIP_DATABASE_REPLICA_URL": pair.replica.dsn(APPLICATION)}),
         ]
         for way, settings in ways:
-            async with servers(pair, folder, world, 1, CREWSHIP_ROLE="api", **settings) as (server,):
+            async with servers(place, folder, world, 1, CREWSHIP_ROLE="api", **settings) as (server,):
                 assert server._served is not None
                 pids = {"primary": pair.primary.process.pid, "replica": pair.replica.process.pid}
                 pids["service"] = server._served.process.pid
