@@ -1,7 +1,7 @@
 """Lists with and without a read replica: processor time of each server per request, and requests a second.
 
-`python -m bench.replicas` writes the tables of bench/replicas.md to standard output. Primary, replica, service and clients
-share the machine, so the rate says less than the processor time.
+`python -m bench.replicas` writes the tables of bench/replicas.md to standard output. Primary, replica, service and
+clients share the machine, so the rate says less than the processor time.
 """
 
 import asyncio
