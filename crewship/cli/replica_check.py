@@ -8,7 +8,7 @@ import asyncpg
 from crewship.cli.checks import Check
 from models.address import Address
 from models.connections import open_connection
-from resolvers.kernel.store.replicas import COMMITTED, PRIMARY, REPLAYED, REPLICA, History, addresses
+from resolvers.kernel.store.replicas import COMMITTED, PRIMARY, REPLAYED, REPLICA, LogHistory, addresses
 
 PATIENCE: Final = 5.0  # seconds
 LATE: Final = 16 * 2**20  # bytes of the log
@@ -23,11 +23,11 @@ MENDS: Final = {
 
 
 async def check_replicas(dsn: str, primary: "asyncpg.Connection[asyncpg.Record]") -> list[Check]:
-    here = History(*await primary.fetchrow(PRIMARY))  # type: ignore[misc]
+    here = LogHistory(*await primary.fetchrow(PRIMARY))  # type: ignore[misc]
     return [await _check(one, here, primary) for one in addresses(dsn)]
 
 
-async def _check(one: Address, here: History, primary: "asyncpg.Connection[asyncpg.Record]") -> Check:
+async def _check(one: Address, here: LogHistory, primary: "asyncpg.Connection[asyncpg.Record]") -> Check:
     name = f"replica {one.place}"
     try:
         connection = await open_connection(one.asyncpg, timeout=PATIENCE)
@@ -40,7 +40,7 @@ async def _check(one: Address, here: History, primary: "asyncpg.Connection[async
             row = await connection.fetchrow(REPLICA)
             if row is None:
                 return Check(name, False, "it is no replica", MENDS["cluster"])
-            for field, there, expected in zip(History._fields, History(*row), here, strict=True):
+            for field, there, expected in zip(LogHistory._fields, LogHistory(*row), here, strict=True):
                 if there != expected:
                     return Check(name, False, f"its {field} is {there}, the primary's is {expected}", MENDS[field])
             return _lag(

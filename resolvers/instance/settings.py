@@ -130,8 +130,7 @@ class Settings(BaseSettings):
     )
     database_direct_url: DatabaseUrl | None = variable(
         "CREWSHIP_DATABASE_DIRECT_URL",
-        takes="a URL such as postgresql://user:password@host:5432/database (PostgreSQL itself, where DATABASE_URL is a"
-        " pooler)",
+        takes="a URL such as postgresql://user:password@host:5432/database (PostgreSQL itself, past a pooler)",
     )
     migration_database_url: DatabaseUrl | None = variable(
         "CREWSHIP_MIGRATION_DATABASE_URL",

@@ -53,7 +53,7 @@ replay, a table that replicas do not have, a time limit, a server that ends.
 T = TypeVar("T")
 
 
-class History(NamedTuple):
+class LogHistory(NamedTuple):
     """Positions in the log are comparable within one timeline of one cluster. A replica serves the same role there."""
 
     cluster: str
@@ -63,7 +63,7 @@ class History(NamedTuple):
 
 
 class LogPosition(NamedTuple):
-    history: History
+    history: LogHistory
     lsn: int
 
 
@@ -108,7 +108,7 @@ class Primary:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._conn: Any = None
-        self._history = History("", 0, "", "")
+        self._history = LogHistory("", 0, "", "")
 
     async def position(self) -> LogPosition | None:
         """Now, or later. None if it cannot be said."""
@@ -116,7 +116,7 @@ class Primary:
             async with asyncio.timeout(PATIENCE):
                 if self._conn is None or self._conn.is_closed():
                     self._conn = await connect(self._dsn)
-                    self._history = History(*await self._conn.fetchrow(PRIMARY))
+                    self._history = LogHistory(*await self._conn.fetchrow(PRIMARY))
                 (lsn,) = await self._conn.fetchrow(COMMITTED)
                 return LogPosition(self._history, lsn)
         except LOST:
@@ -179,7 +179,7 @@ class Replica:
         """
         if conn.history != position.history:
             row = await conn.fetchrow(REPLICA)
-            if row is None or History(*row) != position.history:
+            if row is None or LogHistory(*row) != position.history:
                 return "other_history"
             conn.history, conn.replayed = position.history, 0
         loop = asyncio.get_running_loop()
