@@ -35,7 +35,7 @@ ADDED: Final[Mapping[str, Grant]] = {
     "events": added("DELETE"),
     "gdpr_actions": added("UPDATE"),
     "issue_activity": added(erased=True),
-    "issue_texts": Grant(frozenset({"SELECT"})),  # functions of the owner write it
+    "issue_texts": Grant(frozenset()),  # functions of the owner write and read it
     "job_steps": added("DELETE"),
     "journal_entries": added("DELETE", erased=True),
     "kept_days": Grant(frozenset({"SELECT"})),  # the owner writes it
@@ -75,6 +75,7 @@ FUNCTIONS: Final = (
     "audit_sign_erased(text, text[], bytea[])",
     "analyze_what_changed()",
     "issue_candidates(text, text, integer)",
+    "search_candidates(text, text, integer)",
     "issue_text_written()",
     "issue_text_removed()",
 )

@@ -1,6 +1,13 @@
 -- Search of issues by a part of a text. The texts of an issue, and each comment, have a row of grams: of one, two and
 -- three bytes. Each text that contains a searched text has all grams of it.
 
+-- Returns a text as the search of everything compares it: without the case of letters. ASCII letters come first, because
+-- the rules of some languages change them, too. A sigma has another small form at the end of a word.
+CREATE OR REPLACE FUNCTION search_folded(said text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT replace(lower(lower(said COLLATE "C") COLLATE "default"), 'ς', 'σ')
+$$;
+
 -- Returns the sum that makes grams of one workspace differ from the grams of another in most cases, so that a search reads
 -- few rows of others.
 CREATE OR REPLACE FUNCTION issue_grams_of(place text) RETURNS bigint
@@ -8,11 +15,12 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT (hashtextextended(place, 0) & 4294967295) << 26
 $$;
 
--- Returns the grams of a text in which ASCII letters are small, as a search compares them; of `sizes` bytes each.
+-- Returns the grams of a text without the case of letters, of `sizes` bytes each. A search that ignores the case of ASCII
+-- letters alone finds no text without all grams, either.
 CREATE OR REPLACE FUNCTION issue_grams(place text, said text, sizes integer[]) RETURNS bigint[]
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
-    bytes bytea := convert_to(lower(said COLLATE "C"), 'UTF8');
+    bytes bytea := convert_to(search_folded(said), 'UTF8');
     seed bigint := issue_grams_of(place);
 BEGIN
     RETURN coalesce((
@@ -43,30 +51,69 @@ BEGIN
 END
 $$;
 
--- Returns the ids of missions of a workspace with a text that may contain `sought`: all that do, and few others.
--- NULL if there are more than `most`, or if nothing is sought.
+-- Returns the texts of a workspace that may contain `sought`: all that do, and few others. Without a comment, a text is the
+-- mission's own. Only functions of the owner may read them.
+CREATE OR REPLACE FUNCTION issue_texts_with(of_workspace text, sought text) RETURNS TABLE (mission text, comment text)
+LANGUAGE sql STABLE AS $$
+    SELECT t.mission_id, t.comment_id FROM issue_texts t
+    WHERE t.place = of_workspace AND (
+        t.grams @> issue_grams(of_workspace, sought, ARRAY[least(3, octet_length(search_folded(sought)))])
+        OR t.grams @> ARRAY[issue_grams_of(of_workspace)]
+    )
+$$;
+
+-- Returns true if the session may read rows of a workspace, as the policies of row-level security say.
+CREATE OR REPLACE FUNCTION issue_texts_open(of_workspace text) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT of_workspace = ANY (string_to_array(now_in, ',')) OR now_in IN ('', '*')
+    FROM coalesce(current_setting('crewship.workspaces', true), '') now_in
+$$;
+
+-- Returns the ids of missions of a workspace that may contain `sought`, themselves or in a comment. NULL if there are more
+-- than `most`, or more than twice as many texts, or if nothing is sought.
 CREATE OR REPLACE FUNCTION issue_candidates(of_workspace text, sought text, most integer) RETURNS text[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 DECLARE
     asked text := left(sought, 40);
-    now_in text := coalesce(current_setting('crewship.workspaces', true), '');
+    texts bigint;
     found text[];
 BEGIN
-    IF of_workspace <> ALL (string_to_array(now_in, ',')) AND now_in NOT IN ('', '*') THEN
+    IF NOT issue_texts_open(of_workspace) THEN
         RETURN '{}';
     END IF;
     IF asked = '' THEN
         RETURN NULL;
     END IF;
-    SELECT array_agg(mission_id) INTO found FROM (
-        SELECT DISTINCT mission_id FROM issue_texts t
-        WHERE t.place = of_workspace AND (
-            t.grams @> issue_grams(of_workspace, asked, ARRAY[least(3, octet_length(asked))])
-            OR t.grams @> ARRAY[issue_grams_of(of_workspace)]
-        )
-        LIMIT most + 1
+    SELECT count(*), array_agg(DISTINCT mission) INTO texts, found FROM (
+        SELECT mission FROM issue_texts_with(of_workspace, asked) LIMIT 2 * most + 1
     ) candidate;
-    RETURN CASE WHEN cardinality(found) > most THEN NULL ELSE coalesce(found, '{}') END;
+    RETURN CASE WHEN texts <= 2 * most AND coalesce(cardinality(found), 0) <= most THEN coalesce(found, '{}') END;
+END
+$$;
+
+-- Returns the ids of missions of a workspace that may contain `sought` themselves, and of comments that may. Each is NULL
+-- if there are more than `most`, both if there are more than twice as many texts, or if nothing is sought.
+CREATE OR REPLACE FUNCTION search_candidates(
+    of_workspace text, sought text, most integer, OUT missions text[], OUT comments text[]
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+DECLARE
+    asked text := left(sought, 40);
+    texts bigint;
+BEGIN
+    missions := '{}';
+    comments := '{}';
+    IF NOT issue_texts_open(of_workspace) THEN
+        RETURN;
+    END IF;
+    IF asked <> '' THEN
+        SELECT count(*), coalesce(array_agg(mission) FILTER (WHERE comment = ''), '{}'),
+            coalesce(array_agg(comment) FILTER (WHERE comment <> ''), '{}')
+        INTO texts, missions, comments
+        FROM (SELECT mission, comment FROM issue_texts_with(of_workspace, asked) LIMIT 2 * most + 1) candidate;
+    END IF;
+    missions := CASE WHEN texts <= 2 * most AND cardinality(missions) <= most THEN missions END;
+    comments := CASE WHEN texts <= 2 * most AND cardinality(comments) <= most THEN comments END;
 END
 $$;
 
@@ -103,6 +150,7 @@ END
 $$;
 
 REVOKE ALL ON FUNCTION issue_candidates(text, text, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION search_candidates(text, text, integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION issue_text_written() FROM PUBLIC;
 REVOKE ALL ON FUNCTION issue_text_removed() FROM PUBLIC;
 

@@ -53,6 +53,7 @@ class IssueComment(TenantTable, Timestamps, table=True):
     __table_args__ = (
         belongs_to("mission_id", "missions", ondelete="CASCADE"),
         Index("issue_comments_mission_id_idx", "workspace_id", "mission_id", "created_at", "id"),
+        Index("issue_comments_list_idx", "workspace_id", "created_at", "id"),
     )
     mission_id: str
     author_type: ActorType = enum_field(ActorType)

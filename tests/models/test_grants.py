@@ -109,6 +109,7 @@ async def test_the_service_is_refused_what_its_writers_do_not_need(
     await application.execute("SELECT set_config('crewship.workspaces', '*', true)")
     fixed = next(c.name for c in metadata().tables[table].columns if c.name not in erased_columns(table))
     statement = {
+        "SELECT": f"SELECT FROM {table}",
         "INSERT": f"INSERT INTO {table} DEFAULT VALUES",
         "UPDATE": f"UPDATE {table} SET {fixed} = {fixed}",
         "DELETE": f"DELETE FROM {table}",

@@ -127,9 +127,12 @@ class QueryScope(Scope):
         """The rows of another table whose `key` is the id of such a row."""
         return self.select(model).where(table_of(model).c[key] == self.id_of(row))
 
-    def merge(self, model: type[M], *branches: Branch) -> Rows[M]:
-        """The rows of several selects as one list, to be ordered by names and paged: a View's, of several kinds."""
-        return Rows(model, branches=branches)
+    def merge(self, model: type[M], *branches: Branch, beside: Any = None) -> Rows[M]:
+        """The rows of several selects as one list, to be ordered by names and paged: a View's, of several kinds.
+
+        `beside`: a FROM entry of one row that the branches may refer to, by `scope.around`. It is read once.
+        """
+        return Rows(model, branches=branches, beside=beside)
 
     def view(self, model: type[M], statement: Any) -> Rows[M]:
         """The rows of a report; its columns are the fields of a View."""

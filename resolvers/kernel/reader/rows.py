@@ -85,6 +85,7 @@ class Read(Generic[T]):
         branches: tuple[Branch, ...] = (),
         unique: bool = False,
         among: Any = None,
+        beside: Any = None,
     ) -> None:
         self.model, self.source, self.conditions, self.order, self.window, self.missing = (
             model,
@@ -95,7 +96,7 @@ class Read(Generic[T]):
             missing,
         )
         self.parent, self.partner, self.each, self.branches = parent, partner, each, branches
-        self.unique, self.among = unique, among
+        self.unique, self.among, self.beside = unique, among, beside
 
     def _as(self, kind: type[Any], **changes: Any) -> Any:
         now = {
@@ -107,7 +108,7 @@ class Read(Generic[T]):
             "parent": self.parent,
         }
         now |= {"partner": self.partner, "each": self.each, "branches": self.branches, "unique": self.unique}
-        now["among"] = self.among
+        now |= {"among": self.among, "beside": self.beside}
         return kind(self.model, **(now | changes))
 
     def under(self, parent: "Row[Any]") -> Self:

@@ -126,19 +126,27 @@ class Sources:
         if callable(read.branches[0].rows):
             return self._found(read, read.branches[0], enough, outer)
         cut, whole = list[Any](), list[Any]()
+        shared = [*outer] if read.beside is None else [*outer, read.beside]
         for branch in read.branches:
-            value = None if branch.each is None else branch.each.correlate(*outer).subquery(self.trace.name("v"))
-            around = [*outer] if value is None else [*outer, value]
+            value = None if branch.each is None else branch.each.correlate(*shared).subquery(self.trace.name("v"))
+            around = shared if value is None else [*shared, value]
             rows = branch.rows if value is None else branch.rows.where(branch.by == value.exported_columns[0])
             order = [_of_view(key, rows.selected_columns) for key in read.order]
             order = turned(order) if backward else order
             beyond = [] if cursor is None else Cursors(self.trace, cursor).beyond(order)
             first = rows.where(*beyond).order_by(*order)
             for made, kept in ((first if enough is None else first.limit(enough), cut), (rows, whole)):
-                kept.append(self._of_branch(branch, made.correlate(*around), value, outer))
-        alias = union_all(*cut).subquery(self.trace.name("t"))
+                kept.append(self._of_branch(branch, made.correlate(*around), value, shared))
+        alias, total = [self._together(read, union_all(*kept), outer) for kept in (cut, whole)]
         order = [_of_view(key, alias.c) for key in read.order]
-        return Source(read.model, alias, [], order, whole=union_all(*whole).subquery(self.trace.name("t")))
+        return Source(read.model, alias, [], order, whole=total)
+
+    def _together(self, read: Read[Any], rows: Any, outer: Sequence[Any]) -> Any:
+        if read.beside is None:
+            return rows.subquery(self.trace.name("t"))
+        own = rows.lateral(self.trace.name("q"))
+        joined = select(*own.c).select_from(read.beside.join(own, true())).correlate(*outer)
+        return joined.subquery(self.trace.name("t"))
 
     def _of_branch(self, branch: Branch, made: Any, value: Any, outer: Sequence[Any]) -> Any:
         if value is None and branch.unless is None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Integer, Text, case, cast, column, false, func, select
+from sqlalchemy import Integer, Text, and_, case, cast, column, false, func, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import Select
 from sqlmodel import SQLModel
@@ -51,10 +51,9 @@ LOOKED_AT = 5_000
 """The newest rows of each kind that a search looks at."""
 MOST_FOUND = 100
 MOST_CANDIDATES: Any = constant(1_000)
-"""Issues that contain the longest word of a query, in their names or comments. If there are more, only the newest rows
-are searched.
-"""
-MOST_COMMENTS: Any = constant(1_000)
+"""Issues and missions with the longest word of a query, and as many comments. Of more, only the newest are searched."""
+NEWEST_COMMENTS: Any = constant(1_000)
+"""Comments are long, so fewer are looked at."""
 LONGEST_SEARCHED: Any = constant(10_000)
 LONGEST_SHOWN: Any = constant(200)
 SPACE: Any = constant(" ")
@@ -109,11 +108,13 @@ class Found(View):
 graph(Found, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
 
 
-def _newest(scope: QueryScope, model: type[SQLModel], *conditions: Callable[[Any], Any], by: str = "created_at") -> Any:
+def _newest(
+    scope: QueryScope, model: type[SQLModel], *conditions: Callable[[Any], Any], by: str = "created_at", then: str = ""
+) -> Any:
     """The newest rows of a table that the caller can see: those that its list shows, by the same door."""
     rows = scope.table(model)
     made = select(*rows.c).where(*[condition(rows.c) for condition in conditions])
-    return made.order_by(rows.c[by].desc()).limit(constant(LOOKED_AT)).subquery()
+    return made.order_by(*[rows.c[name].desc() for name in (by, then) if name]).limit(constant(LOOKED_AT)).subquery()
 
 
 Source = tuple[Any, Any, Any, Any]
@@ -145,40 +146,56 @@ def _is_mission(columns: Any) -> Any:
     return columns.mission_type == constant(MissionType.orchestration)
 
 
-def _indexed(scope: QueryScope, query: Any) -> list[tuple[SearchType, Source]]:
-    """Rows of any age that the index of issues finds: those with the longest word of the query. Issues and missions
-    among the newest are left out.
+def _candidates(scope: QueryScope, query: Any) -> Any:
+    """The ids of missions, and of comments, with the longest word of the query, by the index of their texts: each null
+    if there are too many. One FROM entry for all branches, so that the index is read once.
     """
     words = func.unnest(func.string_to_array(query, SPACE)).table_valued(column("word", Text), name="each")
     word = words.render_derived()
     longest = select(word.c.word).order_by(func.length(word.c.word).desc()).limit(constant(1)).scalar_subquery()
-    made = func.issue_candidates(scope.workspace_id.clause, longest, MOST_CANDIDATES, type_=ARRAY(Text()))
-    ids = cast(select(made).scalar_subquery(), ARRAY(Text()))  # without the cast, ANY compares with its rows
+    ids = ARRAY(Text())
+    found = func.search_candidates(scope.workspace_id.clause, longest, MOST_CANDIDATES).table_valued(
+        column("missions", ids), column("comments", ids), name="found"
+    )
+    return select(found.c.missions, found.c.comments).offset(constant(0)).correlate(*scope.outer).subquery("candidates")
+
+
+def _indexed(scope: QueryScope, candidates: Any) -> list[tuple[SearchType, Source]]:
+    """Issues and missions of any age that the index finds. The newest are left out."""
     found = list[tuple[SearchType, Source]]()
     for kind, is_one in ((SearchType.issue, _is_issue), (SearchType.mission, _is_mission)):
         rows, newest = scope.table(Mission), scope.table(Mission)
-        behind = select(newest.c.created_at).where(is_one(newest.c)).order_by(newest.c.created_at.desc())
-        last = behind.offset(constant(LOOKED_AT)).limit(constant(1)).scalar_subquery()
-        old = select(*rows.c).where(rows.c.id == func.any(ids), is_one(rows.c), rows.c.created_at <= last).subquery()
+        place = select(newest.c.created_at, newest.c.id).where(is_one(newest.c))
+        place = place.order_by(newest.c.created_at.desc(), newest.c.id.desc())
+        last = place.offset(constant(LOOKED_AT)).limit(constant(1)).subquery()
+        behind = tuple_(rows.c.created_at, rows.c.id) <= tuple_(last.c.created_at, last.c.id)
+        own = select(*rows.c).select_from(rows.join(last, behind)).where(is_one(rows.c))
+        old = own.where(rows.c.id == func.any(candidates.c.missions)).correlate(*scope.outer).subquery()
         detail = old.c.identifier if kind is SearchType.issue else constant(None, Text())
         found.append((kind, (old, old.c.title, detail, constant(None, Text()))))
-    said, issues = scope.table(IssueComment), scope.table(Mission)
-    joined = said.join(issues, issues.c.id == said.c.mission_id)
-    comments = (
-        select(*said.c, issues.c.identifier, func.lower(func.left(said.c.body, LONGEST_SEARCHED)).label("text"))
-        .select_from(joined)
-        .where(said.c.mission_id == func.any(ids), _is_issue(issues.c))
-        .order_by(said.c.created_at.desc(), said.c.id.desc())
-        .limit(MOST_COMMENTS)
-        .subquery()
-    )
-    shown = func.left(comments.c.body, LONGEST_SHOWN, type_=Text())
-    return [*found, (SearchType.comment, (comments, shown, comments.c.identifier, comments.c.text))]
+    return found
+
+
+def _comments(scope: QueryScope, candidates: Any) -> list[Source]:
+    """Comments on issues: of any age that the index finds, or the newest ones if these are too many."""
+    newest, any_age = scope.table(IssueComment), scope.table(IssueComment)
+    order = (newest.c.created_at.desc(), newest.c.id.desc())
+    few = select(*newest.c).where(candidates.c.comments.is_(None)).order_by(*order).limit(NEWEST_COMMENTS)
+    found = select(*any_age.c).where(any_age.c.id == func.any(candidates.c.comments))
+    made = list[Source]()
+    for rows in (each.correlate(*scope.outer).subquery() for each in (few, found)):
+        issues = scope.table(Mission)
+        of_issue = rows.join(issues, and_(issues.c.id == rows.c.mission_id, _is_issue(issues.c)))
+        columns = [*rows.c, issues.c.identifier, func.left(rows.c.body, LONGEST_SEARCHED).label("text")]
+        comments = select(*columns).select_from(of_issue).subquery()
+        shown = func.left(comments.c.body, LONGEST_SHOWN, type_=Text())
+        made.append((comments, shown, comments.c.identifier, comments.c.text))
+    return made
 
 
 def _sources(scope: QueryScope) -> dict[SearchType, Source]:
     agents, crews, projects = (_newest(scope, model) for model in (Agent, Crew, Project))
-    issues, missions = _newest(scope, Mission, _is_issue), _newest(scope, Mission, _is_mission)
+    issues, missions = [_newest(scope, Mission, is_one, then="id") for is_one in (_is_issue, _is_mission)]
     chats, runs = _newest(scope, Chat, by="updated_at"), _newest(scope, Run, by="began_at")
     credentials, skills = _newest(scope, Credential), _newest(scope, Skill)
     return {
@@ -213,11 +230,16 @@ def _members(scope: QueryScope) -> Source:
     )
 
 
+def _folded(text: Any) -> Any:
+    """A text as the index of issues has it: models/sql/issue_texts.sql."""
+    return func.search_folded(text, type_=Text())
+
+
 def _closeness(title: Any, detail: Any, text: Any, sought: Any) -> Any:
     return case(
-        (func.lower(title) == sought, constant(0)),
-        (func.lower(detail) == sought, constant(0)),
-        (func.starts_with(func.lower(title), sought), constant(1)),
+        (_folded(title) == sought, constant(0)),
+        (_folded(detail) == sought, constant(0)),
+        (func.starts_with(_folded(title), sought), constant(1)),
         (func.strpos(SPACE.concat(text), SPACE.concat(sought)) > constant(0), constant(2)),
         else_=constant(3),
     )
@@ -226,9 +248,13 @@ def _closeness(title: Any, detail: Any, text: Any, sought: Any) -> Any:
 def _matches(scope: QueryScope, kind: SearchType, source: Source, sought: Any) -> Select[Any]:
     rows, title, detail, more = source
     parts = [func.coalesce(cast(part, Text), constant("")) for part in (title, detail, more)]
-    text: Any = parts[2]  # of a comment: its identifier is that of the issue
-    if kind is not SearchType.comment:
-        text = func.lower(parts[0].concat(SPACE).concat(parts[1]).concat(SPACE).concat(parts[2]), type_=Text())
+    # the identifier of a comment is that of its issue
+    whole = (
+        parts[2]
+        if kind is SearchType.comment
+        else parts[0].concat(SPACE).concat(parts[1]).concat(SPACE).concat(parts[2])
+    )
+    text = _folded(whole)
     words = (
         func.unnest(func.string_to_array(sought, SPACE))
         .table_valued(column("word", Text), name="sought")
@@ -257,13 +283,15 @@ def search(scope: QueryScope, data: Search) -> Rows[Found]:
     """Search everything that has a name.
 
     The closest match first: whole names, then beginnings of names and of words, then other parts, then comments; newest
-    first among equals. Looks at the 5,000 newest rows of each type that the caller can see, and finds issues by a whole
-    identifier and runs by a whole id at any age. Finds issues and missions at any age if the longest word is in at most
-    1,000 of them, hidden ones and their comments included; of comments, the newest 1,000 on these issues. If it is in
-    more, finds no comments.
+    first among equals. Ignores the case of letters. Looks at the 5,000 newest rows of each type that the caller can
+    see, and finds issues by a whole identifier and runs by a whole id at any age. Finds issues, missions and comments
+    on issues at any age if the longest word is in few: in at most 1,000 issues and missions, hidden ones included, or
+    comments, and in at most 2,000 of these together. Looks at the newest 1,000 comments otherwise.
     """
-    sought = func.lower(data.query.clause, type_=Text())  # type: ignore[attr-defined]
-    named = _named(scope, data.query.clause)  # type: ignore[attr-defined]
+    query: Any = data.query.clause  # type: ignore[attr-defined]
+    sought = _folded(query)
+    named, candidates = _named(scope, query), _candidates(scope, query)
+    inner = scope.around(candidates)
     branches = []
 
     def find(kind: SearchType, source: Source, unless: Any = None) -> None:
@@ -276,9 +304,11 @@ def search(scope: QueryScope, data: Search) -> Rows[Found]:
     for kind, source in _sources(scope).items():
         known = named[kind][1] if kind in named else None
         find(kind, source, None if known is None else _is_one_of(known))
-    for kind, source in _indexed(scope, data.query.clause):  # type: ignore[attr-defined]
+    for kind, source in _indexed(inner, candidates):
         find(kind, source, _is_one_of(named[kind][1]) if kind in named else None)
+    for source in _comments(inner, candidates):
+        find(SearchType.comment, source)
     for kind, (source, _) in named.items():
         find(kind, source)
-    found = scope.merge(Found, *branches).order_by("closeness", "-created_at", "type", "row_id")
+    found = scope.merge(Found, *branches, beside=candidates).order_by("closeness", "-created_at", "type", "row_id")
     return found.up_to(data.first, MOST_FOUND)

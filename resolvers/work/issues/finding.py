@@ -127,7 +127,10 @@ class BoardFilters(Input):
 
 
 MOST_CANDIDATES: Any = constant(1_000)
-"""Issues that are looked up by their ids. A text of more is so common that a list in its order is soon full."""
+"""Issues that are looked up by their ids. A text of more is so common that a list in its order is soon full. Measured
+among 20,000 issues: a text of 1,111 takes 4 ms by their ids and 20 in order. A text of all takes 5 ms, 13 if the limit
+is 5,000, and 54 by their ids.
+"""
 
 
 def _candidates(scope: QueryScope, data: BoardFilters) -> Any:

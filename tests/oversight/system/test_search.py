@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from models.base import new_id
 from models.resources.credentials import Credential, CredentialCrew, CredentialType
 from models.resources.skills import Skill
 from models.staff.agents import Agent
@@ -19,6 +20,7 @@ from models.work.missions import Mission, MissionType
 from models.work.projects import Project
 from resolvers.kernel import Action, constant
 from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.query import Query
 from resolvers.oversight.system.search import LONGEST_QUERY, SearchType
 from tests.every import each_of
 from tests.world import Person, World, world_on
@@ -201,15 +203,96 @@ async def test_an_old_row_is_found_by_its_name_or_by_the_index(world: World, mon
     assert other["data"]["search"] == []
 
 
-async def test_comments_are_searched_from_the_newest_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("resolvers.oversight.system.search"), "MOST_COMMENTS", constant(2))
-    find = "SELECT workspace_id, mission_id FROM issue_comments WHERE workspace_id = $1 LIMIT 1"
-    issue = dict(await world.database.fetchrow(find, world.workspace.id))
-    said = {"author_type": "user", "author_id": world.owner.user_id, **issue}
-    days = (3, 1, 4, 2)
+def replan(monkeypatch: pytest.MonkeyPatch, **constants: Any) -> None:
+    """The search is planned again, with other limits."""
+    for name, value in constants.items():
+        monkeypatch.setattr(import_module("resolvers.oversight.system.search"), name, value)
+    plans().clear()
+
+
+def plans() -> dict[Any, Any]:
+    operation = OPERATIONS["system.search"]
+    assert isinstance(operation, Query)
+    return operation.plans
+
+
+async def issue_of(world: World) -> Any:
+    find = "SELECT * FROM missions WHERE workspace_id = $1 AND mission_type = 'issue' LIMIT 1"
+    return await world.database.fetchrow(find, world.workspace.id)
+
+
+async def test_comments_of_any_age_are_found_and_the_newest_of_too_many(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is newer and says something else hides no comment."""
+    issue = await issue_of(world)
+    said = {"author_type": "user", "author_id": world.owner.user_id, "mission_id": issue["id"]}
+    said["workspace_id"] = world.workspace.id
+    for month, body in ((1, "Kelpie {}"), (2, "Nothing of the kind {}")):
+        for day in (3, 1, 4, 2):
+            await world.add(
+                IssueComment(body=body.format(day), created_at=datetime(2040, month, day, tzinfo=UTC), **said)
+            )
+    titles = [f"Kelpie {day}" for day in (4, 3, 2, 1)]
+    for comments, candidates, expected in (
+        (1, 1_000, titles),
+        (1, 4, titles),
+        (6, 3, titles[:2]),
+        (4, 3, []),
+    ):
+        replan(monkeypatch, NEWEST_COMMENTS=constant(comments), MOST_CANDIDATES=constant(candidates))
+        for query in ("kelpie", "KELPIE  "):
+            hits = await found(world, world.viewer, query, "comment")
+            assert [hit["title"] for hit in hits] == expected, (comments, candidates, query)
+    plans().clear()
+
+
+async def test_letters_are_found_in_either_case_at_any_age(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as the database knows the case of letters: what the index finds is what is compared."""
+    replan(monkeypatch, LOOKED_AT=0)
+    issue = await issue_of(world)
+    made = dict(issue) | {"title": "ÄHRE am ΟΔΟΣ", "identifier": "ZEPA-2", "number": 2, "description": None}
+    made |= {"id": new_id(), "trace_id": "i-case", "created_at": datetime.now(UTC)}
+    comment = IssueComment(
+        mission_id=made["id"], author_type="user", author_id=world.owner.user_id, body="ÜBER Bord",
+        workspace_id=world.workspace.id,
+    )  # fmt: skip
+    await world.add(Mission(**made), comment)
+    knows = await world.database.fetchval("SELECT lower('ÄΣ' COLLATE \"default\") = 'äσ'")
+    for query, title, plain in (
+        ("ÄHRE", made["title"], True),
+        ("ähre", made["title"], knows),
+        ("οδοσ", made["title"], knows),
+        ("οδος", made["title"], knows),
+        ("am οδ", made["title"], knows),
+        ("ÜBER bord", "ÜBER Bord", True),
+        ("über BORD", "ÜBER Bord", knows),
+        ("ähren", None, False),
+    ):
+        hits = await found(world, world.viewer, query)
+        assert [hit["title"] for hit in hits] == ([title] if plain else []), query
+    plans().clear()
+
+
+async def test_issues_of_one_time_are_found_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of them are among the newest, and the index finds the others."""
+    issue, then = dict(await issue_of(world)), datetime(2041, 1, 1, tzinfo=UTC)
+    ids = sorted([new_id() for _ in range(5)])
     await world.add(*[
-        IssueComment(body=f"Kelpie {day}", created_at=datetime(2040, 1, day, tzinfo=UTC), **said) for day in days
+        Mission(**issue | {
+            "id": id, "title": "Grampus", "identifier": f"GRAM-{n}", "number": 10 + n, "trace_id": f"g-{n}",
+            "created_at": then,
+        }) for n, id in enumerate(ids)
     ])  # fmt: skip
-    for query in ("kelpie", "kelpie  "):
-        answer = await world.graphql(world.viewer, SEARCH.replace("title detail", "title"), {"q": query})
-        assert [hit["title"] for hit in answer["data"]["search"]] == ["Kelpie 4", "Kelpie 3"], query
+    for newest in (0, 2, 4, 5, 9):
+        replan(monkeypatch, LOOKED_AT=newest)
+        hits = await found(world, world.viewer, "grampus")
+        assert [hit["rowId"] for hit in hits] == ids, newest
+    plans().clear()
+
+
+async def test_the_index_is_read_once(world: World) -> None:
+    plans().clear()
+    assert await found(world, world.viewer, "zephyr")
+    [plan] = plans().values()
+    assert plan.sql.count("search_candidates(") == 1
