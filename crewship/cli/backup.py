@@ -26,6 +26,7 @@ BundleName = Annotated[
 OneWorkspace = Annotated[
     str | None, typer.Option(metavar="SLUG", help="Slug or id of one workspace; without it, the whole instance.")
 ]
+OneCrew = Annotated[str | None, typer.Option(metavar="SLUG", help="Slug or id of one crew of the workspace.")]
 PassphraseFile = Annotated[
     Path | None,
     typer.Option(
@@ -44,6 +45,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done
 @app.command()
 def create(
     workspace: OneWorkspace = None,
+    crew: OneCrew = None,
     to: Annotated[
         str | None,
         typer.Option(metavar="FOLDER", help="Folder or s3://… for the bundle; default: the server's."),
@@ -54,7 +56,7 @@ def create(
     passphrase_file: PassphraseFile = None,
     recipient: Recipient = None,
     no_encrypt: Annotated[
-        bool, typer.Option("--no-encrypt", help="Do not seal it. Only for a bundle of one workspace.")
+        bool, typer.Option("--no-encrypt", help="Do not seal it. Only for a bundle of a workspace or a crew.")
     ] = False,
     incremental: Annotated[
         bool,
@@ -62,12 +64,14 @@ def create(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a bundle of the instance, or of one workspace, while the server works on.
+    """Make a bundle of the instance, of one workspace or of one crew, while the server works on.
 
     A bundle of the instance has the database, the keys and the files, and is always sealed.
     """
     from crewship.cli import backup_work
 
+    if crew is not None and workspace is None:
+        raise typer.BadParameter("--crew requires --workspace")
     with _faults():
         from crewship.process.bundles import Seal
         from crewship.process.database import existing_database
@@ -82,7 +86,7 @@ def create(
             existing_database(settings) as access,
             backup_work.progress("Making a bundle", "The bundle is made", as_json),
         ):
-            making = backup_work.create(settings, access, workspace, level, seal, to, incremental=incremental)
+            making = backup_work.create(settings, access, workspace, crew, level, seal, to, incremental=incremental)
             made = asyncio.run(making)
     if as_json:
         print(json.dumps(made, indent=2))
@@ -161,6 +165,10 @@ def restore(
     as_workspace: Annotated[
         str | None, typer.Option(metavar="SLUG", help="Restore as a new workspace, with new ids.")
     ] = None,
+    as_crew: Annotated[
+        str | None,
+        typer.Option(metavar="SLUG", help="Restore a crew as a new one, beside the others of the workspace."),
+    ] = None,
     owner: Annotated[
         str | None, typer.Option(metavar="EMAIL", help="Owner of the new workspace: a user of this server.")
     ] = None,
@@ -175,7 +183,7 @@ def restore(
     """Restore a bundle, all of it or nothing.
 
     A bundle of the instance is restored into an empty data directory and database, while no server runs. A bundle of a
-    workspace is restored into a server's database, whether the server runs or not.
+    workspace or a crew is restored into a server's database, whether the server runs or not.
     """
     from crewship.cli import backup_files, backup_work
 
@@ -183,7 +191,12 @@ def restore(
         settings = _settings()
         with backup_files.opened(settings, bundle) as found:
             key = backup_work.identity(settings, found, passphrase_file, identity_file)
-            given: dict[str, Any] = {"as_workspace": as_workspace, "replace": replace, "dry_run": dry_run}
+            given: dict[str, Any] = {
+                "as_workspace": as_workspace,
+                "as_crew": as_crew,
+                "replace": replace,
+                "dry_run": dry_run,
+            }
             with backup_work.progress("Restoring", "The bundle was read", as_json):
                 told = backup_work.restore(settings, found, key, workspace, owner, given)
     if as_json:
@@ -197,12 +210,14 @@ def rotate(
     keep_last: Annotated[int, typer.Option(min=0, help="Keep this number of the newest bundles; 0 is no limit.")] = 0,
     keep_days: Annotated[int, typer.Option(min=0, help="Keep bundles for this many days; 0 is no limit.")] = 0,
     workspace: Annotated[str | None, typer.Option(metavar="SLUG", help="Only bundles of this workspace.")] = None,
-    scope: Annotated[Literal["instance", "workspace"] | None, typer.Option(help="Only bundles of this scope.")] = None,
+    scope: Annotated[
+        Literal["instance", "workspace", "crew"] | None, typer.Option(help="Only bundles of this scope.")
+    ] = None,
     folder: Annotated[str | None, typer.Option("--from", metavar="FOLDER", help="Folder or s3://… to read.")] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete old bundles by number and by age, of the instance and of each workspace apart.
+    """Delete old bundles by number and by age, of the instance, of each workspace and of each crew apart.
 
     A bundle goes if it is beyond the newest --keep-last, or older than --keep-days. A damaged bundle takes no place
     among the newest, and bundles that are not whole do not replace an older one that is.

@@ -28,7 +28,7 @@ from resolvers.instance.bundles.rotation import named, outdated
 from resolvers.instance.settings import Settings
 from resolvers.oversight.backups import places
 from resolvers.oversight.backups.outputs import BackupManifest, BackupScope, shown
-from resolvers.oversight.backups.places import SUFFIX, workspace_of
+from resolvers.oversight.backups.places import SUFFIX, crew_of, workspace_of
 
 DEEPEST: Final = 3  # folders in which bundles are looked for
 
@@ -76,6 +76,7 @@ def described(path: Path | str, size: int, manifest: dict[str, Any]) -> dict[str
         "path": str(path),
         "scope": manifest.get("scope"),
         "workspace": workspace_of(manifest).get("slug"),
+        "crew": crew_of(manifest).get("slug"),
         "createdAt": manifest.get("created_at"),
         "sizeBytes": size,
         "encrypted": bool(manifest["encryption"].get("enabled")),
@@ -92,7 +93,10 @@ def _damaged(path: str, size: int) -> dict[str, Any]:
     name, above = named(path.rpartition("/")[2], 0), Path(path).parent.name
     scope = name.scope or (BackupScope.instance.value if above == FOLDER else None)
     unknown = dict.fromkeys(("encrypted", "files", "rows", "sha256", "contentsBeside"))
-    return {"path": path, "scope": scope, "workspace": name.slug, "createdAt": "", "sizeBytes": size} | unknown
+    of = {"workspace": name.slug, "crew": None}
+    if scope == BackupScope.crew:
+        of = {"workspace": None, "crew": name.slug}
+    return {"path": path, "scope": scope, **of, "createdAt": "", "sizeBytes": size} | unknown
 
 
 def listed(settings: Settings, folder: str | None, workspace: str | None) -> list[dict[str, Any]]:
@@ -191,7 +195,7 @@ def rotated(
     gone, blocked, groups = list[str](), list[str](), dict[str, list[_Aged]]()
     found = [entry for entry in listed(settings, folder, workspace) if scope is None or entry["scope"] == scope]
     for entry in found:
-        groups.setdefault(f"{entry['scope']} {entry['workspace'] or ''}", []).append(_Aged(entry))
+        groups.setdefault(f"{entry['scope']} {entry['workspace'] or ''} {entry['crew'] or ''}", []).append(_Aged(entry))
     for group in groups.values():
         gone += [each.entry["path"] for each in outdated(group, *limits, _is_whole)]
     if not dry_run:

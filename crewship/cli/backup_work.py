@@ -92,6 +92,7 @@ async def create(
     settings: Settings,
     access: Access,
     workspace: str | None,
+    crew: str | None,
     level: str,
     seal: bundles.Seal,
     to: str | None,
@@ -100,7 +101,7 @@ async def create(
 ) -> dict[str, Any]:
     folder = _here(to)
     if incremental and workspace is not None:
-        raise StartError("a bundle of one workspace is always complete by itself: leave out --incremental")
+        raise StartError("a bundle of a workspace or a crew is always complete by itself: leave out --incremental")
     if workspace is None:
         began = time.monotonic()
         beside = None
@@ -114,7 +115,7 @@ async def create(
                 kept["damaged"] = sum(entry["error"] is not None for entry in listed(settings, to, None))
         await _note(access, records.MADE, kept | {"seconds": round(time.monotonic() - began, 1)})
         return told
-    made = await bundles.create(settings, access, workspace, level, seal, folder)
+    made = await bundles.create(settings, access, workspace, crew, level, seal, folder)
     with Bundle(Path(made.path)) as bundle:
         return _sent(described(bundle.path, bundle.size, bundle.manifest), to)
 
@@ -193,17 +194,19 @@ def restore(
     settings: Settings, bundle: Bundle, key: str | None, workspace: str | None, owner: str | None, given: dict[str, Any]
 ) -> dict[str, Any]:
     if bundle.manifest["scope"] == BackupScope.instance:
-        if workspace or owner or given["as_workspace"] or given["replace"]:
-            raise StartError("a bundle of the instance takes no --workspace, --as-workspace, --owner and --replace")
+        if workspace or owner or given["as_workspace"] or given["as_crew"] or given["replace"]:
+            raise StartError(
+                "a bundle of the instance takes no --workspace, --as-workspace, --as-crew, --owner and --replace"
+            )
         if key is None:
             raise StartError("a bundle of the instance is always sealed; this one is not")
         whole = instance_bundles.restore(settings, bundle, key, dry_run=given["dry_run"])
         return {"scope": "instance", "workspace": None, "rows": whole.rows, "files": whole.files}
     with existing_database(settings) as access:
-        data = RestoreBackup(path=str(bundle.path), identity=key, **given)
+        data = RestoreBackup(path=str(bundle.path), identity=key, beside=given["as_crew"] is not None, **given)
         restored = asyncio.run(bundles.restore(settings, access, bundle.path, data, workspace, owner))
     return {
-        "scope": "workspace",
+        "scope": bundle.manifest["scope"],
         "workspace": restored.restored_ws,
         "workspaceId": restored.restored_workspace_id,
         "rows": restored.rows_inserted,
@@ -235,7 +238,7 @@ def print_list(found: Sequence[dict[str, Any]]) -> None:
     rows = [
         [
             entry["createdAt"][:19].replace("T", " "),
-            entry["workspace"] or entry["scope"] or "unknown",
+            _of(entry) or entry["scope"] or "unknown",
             size_of(entry["sizeBytes"]),
             "damaged" if entry["error"] else "sealed" if entry["encrypted"] else "in clear",
             entry["path"],
@@ -260,6 +263,10 @@ def print_list(found: Sequence[dict[str, Any]]) -> None:
     print_damaged(found)
 
 
+def _of(entry: dict[str, Any]) -> str:
+    return "/".join(each for each in (entry["workspace"], entry["crew"]) if each)
+
+
 def print_damaged(found: Sequence[dict[str, Any]]) -> None:
     for entry in found:
         if entry["error"]:
@@ -274,7 +281,7 @@ def print_manifest(bundle: Bundle) -> None:
     opens = ", ".join(seal.get("recipients", [])) or "a passphrase"
     lines = {
         "bundle": told["path"],
-        "of": told["workspace"] or told["scope"],
+        "of": _of(told) or told["scope"],
         "made": f"{told['createdAt']} by Crewship {manifest['crewship_version_at_backup']}",
         "from": f"{manifest['source_instance'].get('hostname')} ({manifest['source_instance'].get('platform')})",
         "size": size_of(told["sizeBytes"]),

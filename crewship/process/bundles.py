@@ -1,6 +1,7 @@
 """Bundles that the operator makes and restores, on the machine of the server: no server has to run.
 
-This is of workspaces, by the parts of the operations that administrators call. `instance_bundles` is of the instance.
+This is of workspaces and crews, by the parts of the operations that administrators call. `instance_bundles` is of the
+instance.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from resolvers.instance.passwords import Passwords
 from resolvers.instance.settings import Settings
 from resolvers.kernel.store.connection import connect
 from resolvers.kernel.store.database import database
+from resolvers.oversight.backups.dumping import Source
 from resolvers.oversight.backups.locking import locked
 from resolvers.oversight.backups.making import CreateBackup, make
 from resolvers.oversight.backups.outputs import BackupCreated, BackupManifest, BackupScopeLevel, shown
@@ -34,6 +36,10 @@ EVERYTHING: Final = {"crewship.workspaces": "*"}
 OPERATOR: Final = {"user_id": "", "email": "", "role": "OPERATOR"}
 POOL: Final = 4
 WORKSPACE: Final = "SELECT id, slug FROM workspaces WHERE id = $1 OR slug = $1 ORDER BY id = $1 DESC LIMIT 1"
+CREW: Final = """
+    SELECT id FROM crews WHERE workspace_id = $1 AND deleted_at IS NULL AND (id = $2 OR slug = $2)
+    ORDER BY id = $2 DESC LIMIT 1
+"""
 OWNERS: Final = """
     SELECT user_id FROM memberships WHERE workspace_id = $1 AND role = 'OWNER' AND accepted_at IS NOT NULL
     ORDER BY created_at, id
@@ -72,19 +78,20 @@ async def working_on(settings: Settings, access: Access) -> AsyncIterator[None]:
 
 
 async def create(
-    settings: Settings, access: Access, workspace: str, level: str, seal: Seal, folder: Path | None
+    settings: Settings, access: Access, workspace: str, crew: str | None, level: str, seal: Seal, folder: Path | None
 ) -> BackupCreated:
-    """A bundle of a workspace, named by slug or id. Raises StartError, Refusal."""
+    """A bundle of a workspace, or of a crew of it, named by slug or id. Raises StartError, Refusal."""
     async with working_on(settings, access):
         found = await _workspace(access, workspace)
         if found is None:
             raise StartError(f"there is no workspace {workspace}")
+        source = Source(found[0], None if crew is None else await _crew(access, found[0], crew))
         asked = CreateBackup(
             scope="workspace", passphrase=seal.passphrase, recipient=seal.recipient, no_encrypt=seal.none or None
         )
         target = folder or folder_of(found[0])
         async with locked(found[0], "operator"):
-            made = await make(found[0], target, BackupScopeLevel(level), asked, OPERATOR)
+            made = await make(source, target, BackupScopeLevel(level), asked, OPERATOR)
         await _note(access, found[0], "backup.create", made.path, scope=made.scope, size_bytes=made.size_bytes)
     return made
 
@@ -156,6 +163,17 @@ async def _workspace(access: Access, named: str) -> tuple[str, str] | None:
     finally:
         await conn.close()
     return None if row is None else (row["id"], row["slug"])
+
+
+async def _crew(access: Access, workspace_id: str, named: str) -> str:
+    conn = await connect(access.owner, EVERYTHING)
+    try:
+        found = await conn.fetchval(CREW, workspace_id, named)
+    finally:
+        await conn.close()
+    if found is None:
+        raise StartError(f"there is no crew {named} in this workspace")
+    return str(found)
 
 
 async def _note(access: Access, workspace_id: str, action: str, path: str, **data: Any) -> None:

@@ -79,10 +79,15 @@ async def _of_tick(tick: Tick, statement: Select[Any]) -> Sequence[Any]:
 
 
 async def _sweep(place: tuple[str, ...], found: Found, live: Sequence[Live], workspace_id: str) -> list[str]:
-    """Removes the folders in here that none of these statements finds live. Returns the names of the others."""
+    """Removes the folders in here that none of these statements finds live. Returns the names of the others.
+
+    While a bundle is restored into the workspace, its files are there before their rows, and nothing is removed.
+    """
     kept: list[str] = []
     async for page in instance.store.pages(*place):
         names = set(page)
+        if names and await found(files.restoring(workspace_id)):
+            continue
         alive = {row[0] for each in live for row in await found(each(workspace_id, names))}
         for name in names - alive:
             if await instance.store.discard(*place, name):

@@ -68,6 +68,10 @@ PAST_THE_DOOR = {
         ("resolvers/oversight/backups/dumping.py", table): "the rows of a bundle, all of one workspace, of one snapshot"
         for table in ("Agent", "AgentSkill", "Crew", "Membership")
     },
+    **{
+        ("resolvers/oversight/backups/naming.py", table): "the names in the workspace of a restore, tied to it"
+        for table in ("Agent", "Crew", "Mission")
+    },
     ("resolvers/oversight/backups/crews.py", "AgentSkill"): "the skills of a crew's agents, tied to their workspace",
     **{
         ("resolvers/oversight/backups/landing.py", table): "the workspace that a bundle is restored into, tied to it"

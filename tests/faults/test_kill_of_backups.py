@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -101,15 +102,53 @@ def test_a_workspace_is_restored_whole_or_not_at_all(ship: Ship) -> None:
     expected = contents(ship, "first")
     for number, after in enumerate(moments(takes)):
         struck += killed(ship.env, after, *given, f"copy-{number}")
+        forget_lock(ship)
         assert contents(ship, f"copy-{number}") in (None, expected)
     assert struck > MOMENTS // 2
 
 
-def contents(ship: Ship, slug: str) -> tuple[int, int] | None:
-    """Rows and files of a bundle of the workspace; None if it does not exist."""
-    made = run("backup", "create", "--workspace", slug, "--no-encrypt", "--json", env=ship.env)
+def test_a_crew_is_restored_whole_or_not_at_all(ship: Ship) -> None:
+    """Neither it nor an agent is there in part; the crew that it was made of stays as it was."""
+    made = ship.backup("create", "--workspace", ship.slug, "--crew", "deck", "--no-encrypt")
+    given = ("restore", made["path"], "--as-crew")
+    takes, struck = duration(ship.env, *given, "first"), 0
+    expected = contents(ship, ship.slug, "--crew", "first")
+    assert expected == contents(ship, ship.slug, "--crew", "deck")
+    for number, after in enumerate(moments(takes)):
+        struck += killed(ship.env, after, *given, f"copy-{number}")
+        forget_lock(ship)
+        assert contents(ship, ship.slug, "--crew", f"copy-{number}") in (None, expected)
+    assert contents(ship, ship.slug, "--crew", "deck") == expected
+    assert struck > MOMENTS // 2
+
+
+FORGET = """
+import asyncio
+from crewship.process.bundles import EVERYTHING
+from crewship.process.database import existing_database
+from resolvers.instance.settings import load_settings
+from resolvers.kernel.store.connection import connect
+
+async def forget(dsn: str) -> None:
+    conn = await connect(dsn, EVERYTHING)
+    await conn.execute("DELETE FROM backup_locks")
+    await conn.close()
+
+with existing_database(load_settings()) as access:
+    asyncio.run(forget(access.owner))
+"""
+
+
+def forget_lock(ship: Ship) -> None:
+    """A killed process leaves its lock, which would refuse the next one for an hour."""
+    subprocess.run([sys.executable, "-c", FORGET], env=dict(ship.env), cwd="/", check=True)
+
+
+def contents(ship: Ship, slug: str, *crew: str) -> tuple[int, int] | None:
+    """Rows and files of a bundle of the workspace, or of a crew of it; None if it does not exist."""
+    made = run("backup", "create", "--workspace", slug, *crew, "--no-encrypt", "--json", env=ship.env)
     if made.returncode:
-        assert f"there is no workspace {slug}" in made.stderr, made.stderr
+        assert f"there is no {'crew' if crew else 'workspace'} {[slug, *crew][-1]}" in made.stderr, made.stderr
         return None
     told = json.loads(made.stdout)
     Path(told["path"]).unlink()

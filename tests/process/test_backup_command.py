@@ -122,6 +122,58 @@ def test_a_workspace_is_restored_beside_itself(ship: Ship) -> None:
 
 
 @pytest.mark.slow
+def test_a_crew_is_restored_beside_itself(ship: Ship) -> None:
+    made = ship.backup("create", "--workspace", ship.slug, "--crew", "deck", "--no-encrypt")
+    assert (made["scope"], made["workspace"], made["crew"]) == ("crew", ship.slug, "deck")
+    done = ship.backup("restore", made["path"], "--as-crew", "deck-two")
+    assert (done["scope"], done["workspace"], done["workspaceId"]) == ("crew", ship.slug, ship.workspace)
+    again = run("backup", "restore", made["path"], "--as-crew", "deck-two", env=ship.env)
+    assert (again.returncode, "slug" in again.stderr) == (1, True), again.stderr
+    second = ship.backup("create", "--workspace", ship.slug, "--crew", "deck-two", "--no-encrypt")
+    assert second["rows"] == made["rows"]
+    for arguments, status in (
+        (("create", "--crew", "deck", "--no-encrypt"), 2),
+        (("create", "--workspace", ship.slug, "--crew", "nowhere", "--no-encrypt"), 1),
+        (("restore", made["path"], "--as-workspace", "x"), 1),
+    ):
+        assert run("backup", *arguments, env=ship.env).returncode == status, arguments
+
+
+def test_bundles_of_each_crew_are_rotated_apart(tmp_path: Path) -> None:
+    """Frequent bundles of a crew take no place of those of another crew, or of the workspace."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    kept = list[Path]()
+    for scope, crew in (("workspace", None), ("crew", "deck"), ("crew", "hold")):
+        for day in (1, 2):
+            contents: dict[str, Any] = {"workspace": {"id": "c0", "slug": "ship", "name": "Ship"}}
+            if crew is not None:
+                of = {"id": crew, "slug": crew, "name": crew, "agent_count": 0}
+                parts = ("devcontainer_config", "mise_config", "workspace", "memory")
+                contents["crews"] = [of | {f"{part}_included": False for part in parts}]
+            made, _ = small_bundle(folder, scope=scope, contents=contents, created_at=f"2026-01-0{day}T00:00:00Z")
+            kept.append(made.rename(folder / f"crewship-{scope}-{crew or 'ship'}-2026010{day}T000000Z.tar.zst"))
+    (folder / "crewship-crew-deck-20260103T000000Z.tar.zst").write_bytes(b"cut")
+
+    def called(*arguments: str) -> Any:
+        done = CliRunner().invoke(app, ["backup", *arguments, "--json"], env={"CREWSHIP_DATA_DIR": str(tmp_path)})
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    found = {(entry["scope"], entry["workspace"], entry["crew"]) for entry in called("list")}
+    assert found == {
+        ("workspace", "ship", None),
+        ("crew", "ship", "deck"),
+        ("crew", "ship", "hold"),
+        ("crew", None, "deck"),
+    }
+    assert sorted(called("rotate", "--keep-last", "1", "--scope", "crew", "--dry-run")["deleted"]) == sorted(
+        str(path) for path in (kept[2], kept[4])
+    )
+    assert sorted(called("rotate", "--keep-last", "1")["deleted"]) == sorted(str(path) for path in kept[::2])
+    assert [path.exists() for path in kept] == [False, True] * 3
+
+
 def test_a_bundle_of_the_instance_is_never_in_clear(ship: Ship) -> None:
     refused = run("backup", "create", "--no-encrypt", env=ship.env)
     assert (refused.returncode, "always sealed" in refused.stderr) == (1, True)

@@ -48,16 +48,20 @@ def add_files(
     left_out: frozenset[tuple[str, ...]],
     counted: Counted,
     apart: Apart | None = None,
+    only: frozenset[tuple[str, ...]] | None = None,
 ) -> Iterator[str]:
     """Adds what is below an open directory, and yields each path. `left_out`: names of directories from here; `*` is
-    any name. What is no plain file, or cannot be named, is skipped and counted. A file that changes meanwhile is taken
+    any name. `only`: the directories that are taken, of all others. What is no plain file, or cannot be named, is
+    skipped and counted. A file that changes meanwhile is taken
     as it was read.
     """
     known = dict[str, None]()
     for path, folders, names, here in os.fwalk(".", dir_fd=base, follow_symlinks=False):
         above = tuple(part for part in path.split("/") if part not in ("", "."))
-        folders[:] = sorted(name for name in folders if not _is_in((*above, name), left_out))
-        for name in sorted(names):
+        folders[:] = sorted(
+            name for name in folders if not _is_in((*above, name), left_out) and _leads((*above, name), only)
+        )
+        for name in sorted(names) if _is_below(above, only) else ():
             try:
                 whole = "/".join((*above, name))
                 whole.encode()
@@ -76,6 +80,15 @@ def _is_in(names: tuple[str, ...], left_out: frozenset[tuple[str, ...]]) -> bool
         len(names) == len(each) and all(part in ("*", name) for part, name in zip(each, names, strict=True))
         for each in left_out
     )
+
+
+def _is_below(names: tuple[str, ...], only: frozenset[tuple[str, ...]] | None) -> bool:
+    return only is None or any(names[: len(each)] == each for each in only)
+
+
+def _leads(names: tuple[str, ...], only: frozenset[tuple[str, ...]] | None) -> bool:
+    """Returns true if a directory is one of them, in one, or on the way to one."""
+    return _is_below(names, only) or any(each[: len(names)] == names for each in only or ())
 
 
 def _add_file(

@@ -13,6 +13,7 @@ from resolvers.instance.bundles import sealing
 from resolvers.instance.bundles.faults import BundleError, BundleFault
 from resolvers.instance.bundles.reading import Bundle
 from resolvers.kernel import Code, Refusal, invalid
+from resolvers.oversight.backups.crews import order_of_crew
 from resolvers.oversight.backups.dumping import HEAD, KEYS
 from resolvers.oversight.backups.places import workspace_of
 from resolvers.oversight.backups.tables import ALWAYS, columns_of, needed_of, order
@@ -108,15 +109,19 @@ async def identity_for(bundle: Bundle, passphrase: str | None, identity: str | N
     return identity
 
 
-async def checked_head(payload: ArrivingPayload, manifest: Any) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
-    """The columns of the tables, and the keys. Raises BundleError where they contradict the manifest."""
+async def checked_head(
+    payload: ArrivingPayload, manifest: Any, crew: str | None
+) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
+    """The columns of the tables, and the keys. `crew`: the id of the crew that the manifest names. Raises BundleError
+    where they contradict the manifest.
+    """
     head, keys = await payload.expect(HEAD), await payload.expect(KEYS)
     try:
-        same = head["workspace_id"] == workspace_of(manifest)["id"]
+        same = head["workspace_id"] == workspace_of(manifest)["id"] and head.get("crew_id") == crew
         if not same or head["schema"] != manifest["schema_migration_versions"]:
             raise BundleError(BundleFault.invalid_checksum, NOT_ITS_MANIFEST)
         tables: dict[str, list[str]] = head["tables"]
-        known = {str(table_of(model).name): model for model in order()}
+        known = {str(table_of(model).name): model for model in (order() if crew is None else order_of_crew())}
         if any(name not in known or set(columns) - set(columns_of(known[name])) for name, columns in tables.items()):
             raise BundleError(BundleFault.schema_too_old, UNKNOWN)
         whole = all(

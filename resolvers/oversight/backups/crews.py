@@ -8,19 +8,18 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import and_, case, null, or_, select
+from sqlalchemy import and_, case, null, or_, select, union
 from sqlmodel import SQLModel
 
 from models.base import table_of
+from models.people.auth import User
 from models.people.workspaces import Workspace
+from models.personal_data import AUTHOR, BY, WHOSE, of_column
 from models.resources.skills import AgentSkill, Skill
-from resolvers.oversight.backups.tables import carried, columns_of
+from resolvers.oversight.backups.tables import carried, columns_of, names_person
 
 NAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "approvals": {"crew_id": "crews"},
-    "cost_days": {"crew_id": "crews"},
-    "mcp_tool_calls": {"crew_id": "crews"},
-    "model_calls": {"crew_id": "crews"},
     "agents": {"crew_id": "crews"},
     "approval_gates": {"crew_id": "crews", "agent_id": "agents"},
     "budgets": {"crew_id": "crews", "agent_id": "agents", "mission_id": "missions"},
@@ -40,6 +39,7 @@ OF_THE_WORKSPACE: Final[Mapping[str, str]] = {
     "approval_outcomes": "of rules of the workspace",
     "budget_spends": "they are counted anew",
     "chat_participants": "members of the workspace",
+    "cost_days": "costs are accounts of the workspace",
     "credential_crews": "secrets are of the workspace",
     "credential_events": "secrets are of the workspace",
     "credential_rotations": "secrets are of the workspace",
@@ -49,9 +49,11 @@ OF_THE_WORKSPACE: Final[Mapping[str, str]] = {
     "inbox_items": "of people of the workspace",
     "invitations": "they lead into the workspace",
     "journal_entries": "the journal is of the workspace",
+    "mcp_tool_calls": "costs are accounts of the workspace",
     "memberships": "of the workspace",
     "memory_configs": "settings of the workspace",
     "memory_versions": "of files of the workspace's memory",
+    "model_calls": "costs are accounts of the workspace",
     "model_prices": "settings of the workspace",
     "notification_channels": "of people of the workspace",
     "notifications": "a person was notified once",
@@ -72,11 +74,29 @@ def of_crews() -> tuple[type[SQLModel], ...]:
     return tuple(model for model in carried() if table_of(model).name not in OF_THE_WORKSPACE)
 
 
+def order_of_crew() -> tuple[type[SQLModel], ...]:
+    """The tables of a bundle of a crew, with those of which it has some rows of no workspace."""
+    return (Workspace, User, Skill, *of_crews())
+
+
 def rows_of_crew(model: type[SQLModel], workspace_id: str, crew_id: str) -> Any:
     """The statement that selects the columns of a bundle."""
     table, selection = table_of(model), _Selection(workspace_id, crew_id)
     columns: list[Any] = [selection.column(model, name) for name in columns_of(model)]
     return select(*columns).where(selection.condition(str(table.name)))
+
+
+def people_of_crew(workspace_id: str, crew_id: str) -> Any:
+    """The ids of everybody whom a row of the bundle names."""
+    selection = _Selection(workspace_id, crew_id)
+    return union(
+        *(
+            select(column).where(selection.condition(str(table_of(model).name)))
+            for model in of_crews()
+            for column in table_of(model).c
+            if names_person(column) or of_column(column) in (WHOSE, BY, AUTHOR)
+        )
+    )
 
 
 class _Selection:

@@ -1,4 +1,4 @@
-"""The content of a bundle of a workspace: its rows, of one snapshot, its keys, and its files."""
+"""The content of a bundle of a workspace or a crew: its rows, of one snapshot, its keys, and its files."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import and_, case, func, literal, or_, select, union
+from sqlalchemy import and_, case, func, literal, or_, select, true, union
 from sqlmodel import SQLModel
 
 from models import migrations
@@ -22,6 +22,7 @@ from resolvers.instance.bundles.files import Counted, add_files
 from resolvers.instance.bundles.writing import Payload
 from resolvers.kernel import instance
 from resolvers.kernel.store.copying import Snapshot
+from resolvers.oversight.backups.crews import order_of_crew, people_of_crew, rows_of_crew
 from resolvers.oversight.backups.tables import carried, columns_of, names_person, order
 
 HEAD: Final = "head.json"
@@ -42,20 +43,40 @@ class Dumped:
     files: Counted = field(default_factory=Counted)
 
 
-async def dump(snapshot: Snapshot, payload: Payload, workspace_id: str, level: str) -> Dumped:
-    made = Dumped()
-    await _describe(snapshot, workspace_id, made)
-    tables = {str(table_of(model).name): list(columns_of(model)) for model in order()}
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is dumped: a workspace, or one crew of it."""
+
+    workspace_id: str
+    crew_id: str | None = None
+
+    @property
+    def tables(self) -> tuple[type[SQLModel], ...]:
+        return order() if self.crew_id is None else order_of_crew()
+
+    @property
+    def people(self) -> Any:
+        if self.crew_id is None:
+            return _people_of(self.workspace_id)
+        return people_of_crew(self.workspace_id, self.crew_id)
+
+
+async def dump(snapshot: Snapshot, payload: Payload, source: Source, level: str) -> Dumped:
+    made, workspace_id = Dumped(), source.workspace_id
+    await _describe(snapshot, source, made)
+    tables = {str(table_of(model).name): list(columns_of(model)) for model in source.tables}
     head = {"workspace_id": workspace_id, "schema": migrations.applied(), "tables": tables}
+    if source.crew_id is not None:
+        head["crew_id"] = source.crew_id
     await asyncio.to_thread(payload.add, HEAD, orjson.dumps(head))
     await asyncio.to_thread(payload.add, KEYS, orjson.dumps(await _keys(snapshot, workspace_id)))
-    for model in order():
-        made.tables[str(table_of(model).name)] = await _dump_table(snapshot, payload, model, workspace_id)
-    await _dump_files(payload, workspace_id, level, made)
+    for model in source.tables:
+        made.tables[str(table_of(model).name)] = await _dump_table(snapshot, payload, model, source)
+    await _dump_files(payload, source, level, made, await _folders(snapshot, source))
     return made
 
 
-async def _dump_table(snapshot: Snapshot, payload: Payload, model: type[SQLModel], workspace_id: str) -> int:
+async def _dump_table(snapshot: Snapshot, payload: Payload, model: type[SQLModel], source: Source) -> int:
     gathered, size, number, name = list[bytes](), 0, 0, table_of(model).name
 
     async def take(lines: bytes) -> None:
@@ -67,26 +88,28 @@ async def _dump_table(snapshot: Snapshot, payload: Payload, model: type[SQLModel
             gathered.clear()
             size, number = 0, number + 1
 
-    rows = await snapshot.copy(_rows_of(model, workspace_id), take)
+    rows = await snapshot.copy(_rows_of(model, source), take)
     if gathered:
         await asyncio.to_thread(payload.add, f"db/{name}/{number}", b"".join(gathered))
     return rows
 
 
-def _rows_of(model: type[SQLModel], workspace_id: str) -> Any:
+def _rows_of(model: type[SQLModel], source: Source) -> Any:
+    if source.crew_id is not None and model is not User:
+        return rows_of_crew(model, source.workspace_id, source.crew_id)
     table = table_of(model)
     columns: list[Any] = [table.c[name] for name in columns_of(model)]
     if model is User:
-        columns = [_address(workspace_id) if column.name == "email" else column for column in columns]
-    return select(*columns).where(_which(model, workspace_id))
+        columns = [_address(source.workspace_id) if column.name == "email" else column for column in columns]
+    return select(*columns).where(_which(model, source))
 
 
-def _which(model: type[SQLModel], workspace_id: str) -> Any:
-    table = table_of(model)
+def _which(model: type[SQLModel], source: Source) -> Any:
+    table, workspace_id = table_of(model), source.workspace_id
     if model is Workspace:
         return table.c.id == workspace_id
     if model is User:
-        return and_(table.c.id.in_(_people_of(workspace_id)), is_person(table.c.id))
+        return and_(table.c.id.in_(source.people), is_person(table.c.id))
     if model is Skill:
         taught = table_of(AgentSkill).c
         had = select(taught.skill_id).where(taught.workspace_id == workspace_id)
@@ -134,8 +157,8 @@ async def _keys(snapshot: Snapshot, workspace_id: str) -> list[dict[str, Any]]:
     ]
 
 
-async def _describe(snapshot: Snapshot, workspace_id: str, made: Dumped) -> None:
-    place = table_of(Workspace).c
+async def _describe(snapshot: Snapshot, source: Source, made: Dumped) -> None:
+    place, workspace_id = table_of(Workspace).c, source.workspace_id
     (made.workspace,) = await snapshot.report(select(place.id, place.slug, place.name).where(place.id == workspace_id))
     crew, agent = table_of(Crew).c, table_of(Agent).c
     agents = select(func.count()).where(
@@ -154,22 +177,34 @@ async def _describe(snapshot: Snapshot, workspace_id: str, made: Dumped) -> None
             agents.scalar_subquery().label("agent_count"),
         )
         .where(crew.workspace_id == workspace_id, crew.deleted_at.is_(None))
+        .where(true() if source.crew_id is None else crew.id == source.crew_id)
         .order_by(crew.created_at, crew.id)
     )
     made.crews = [dict(row) | {"workspace_included": False, "memory_included": False} for row in found]
 
 
-async def _dump_files(payload: Payload, workspace_id: str, level: str, made: Dumped) -> None:
+async def _folders(snapshot: Snapshot, source: Source) -> frozenset[tuple[str, ...]] | None:
+    """The folders of a crew and of its agents; None for all of the workspace."""
+    if source.crew_id is None:
+        return None
+    agent = table_of(Agent).c
+    agents = select(agent.id).where(agent.workspace_id == source.workspace_id, agent.crew_id == source.crew_id)
+    return frozenset({("crews", source.crew_id), *(("agents", row[0]) for row in await snapshot.report(agents))})
+
+
+async def _dump_files(
+    payload: Payload, source: Source, level: str, made: Dumped, only: frozenset[tuple[str, ...]] | None
+) -> None:
     left_out = {ARCHIVES} | ({HOMES} if level == QUICK else set())
     crews = {crew["id"]: crew for crew in made.crews}
 
     def add() -> None:
         try:
-            base = instance.store.open_base(("workspaces", workspace_id))
+            base = instance.store.open_base(("workspaces", source.workspace_id))
         except FileNotFoundError:
             return
         try:
-            for path in add_files(payload, base, frozenset(left_out), made.files):
+            for path in add_files(payload, base, frozenset(left_out), made.files, only=only):
                 names = path.split("/")
                 if names[0] == "crews" and len(names) > 2 and (crew := crews.get(names[1])) is not None:
                     crew["workspace_included"] = True

@@ -25,6 +25,7 @@ from resolvers.instance.wrapping import Unwrappable, Wrapped
 from resolvers.kernel import Code, Refusal, instance
 from resolvers.kernel.store.copying import NULL, Landing
 from resolvers.oversight.backups.arriving import NOT_ITS_MANIFEST, ArrivingPayload
+from resolvers.oversight.backups.naming import SHARED, shared
 from resolvers.oversight.backups.rows import Lines, Passage, fields_of
 from resolvers.oversight.backups.tables import LEFT_OUT, NOT_COPIED, carried
 from resolvers.rules.memory_versions import FOLDER as MEMORY
@@ -33,6 +34,7 @@ NO_WRAPPING_KEY: Final = (
     "The credentials of the bundle are sealed with a key that this server does not have: add the ENCRYPTION_KEY of the"
     " server that made it to CREWSHIP_ENCRYPTION_KEYS"
 )
+CLASH: Final = "A row of the bundle ({}) clashes with one of the workspace; nothing was written"
 AT_WORK: Final = "Agents are working in this workspace: stop their runs first"
 TRIGGERED: Final = frozenset({"run_tags"})
 """Tables that triggers fill again, and that no trigger empties."""
@@ -47,11 +49,13 @@ class Landed:
 
     rows: int = 0
     crews: set[str] = field(default_factory=set)
+    folders: set[tuple[str, ...]] = field(default_factory=set)
+    """Folders of a crew and its agents that were not there: they are removed if the restore fails."""
 
 
-async def bring_keys(landing: Landing, passage: Passage, keys: list[dict[str, Any]]) -> None:
-    """The data keys of the bundle. In a copy they open its secrets, which a new key seals again; otherwise they are
-    stored, wrapped by the key of this server. Raises BundleError.
+async def bring_keys(landing: Landing, passage: Passage, keys: list[dict[str, Any]], *, beside: bool) -> None:
+    """The data keys of the bundle. In a copy they open its secrets, which a new key seals again, or that of the
+    workspace (`beside`); otherwise they are stored, wrapped by the key of this server. Raises BundleError.
     """
     opened, found = {}, []
     for key in keys:
@@ -65,7 +69,9 @@ async def bring_keys(landing: Landing, passage: Passage, keys: list[dict[str, An
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(BundleFault.invalid_checksum, NOT_ITS_MANIFEST) from error
     passage.keys, passage.vault = opened, instance.vault
-    if passage.copies:
+    if passage.copies and beside:
+        passage.key, found = await instance.vault.data_keys.current(passage.target), []
+    elif passage.copies:
         passage.key, made = await instance.vault.data_keys.made_for(passage.target)
         found = [(made, False)]
     table = table_of(DataKeyRow)
@@ -117,6 +123,21 @@ async def land_people(landing: Landing, passage: Passage, columns: list[str], li
     return made
 
 
+async def find_members(landing: Landing, passage: Passage, columns: list[str], lines: AsyncIterator[bytes]) -> None:
+    """The people of a crew, by id, then by address: members of the workspace alone. Nobody gets an account."""
+    table, member = table_of(User), table_of(Membership).c
+    members = select(member.user_id).where(member.workspace_id == passage.target, member.accepted_at.is_not(None))
+    here = or_(table.c.id.in_(members), table.c.id == passage.caller)
+    async for content in lines:
+        for line in fields_of(content, len(columns)):
+            person = dict(zip(columns, line, strict=True))
+            id, email = person["id"], person["email"].decode()
+            same = [table.c.id == id.decode()] + ([func.lower(table.c.email) == email.lower()] if email else [])
+            found = await landing.report(select(table.c.id).where(or_(*same), here).order_by(table.c.id != id.decode()))
+            if found:
+                passage.people[id] = found[0][0].encode()
+
+
 async def land_skills(landing: Landing, passage: Passage, columns: list[str], lines: AsyncIterator[bytes]) -> int:
     """Skills of the catalog are found by id, slug or name; others are added, as made in the workspace."""
     table, wanted = table_of(Skill), dict[bytes, tuple[str, str]]()
@@ -149,12 +170,38 @@ async def land_tables(
         name = str(table_of(model).name)
         if name not in tables:
             continue
+        if passage.names is not None:
+            landed.rows += await _land_of_crew(landing, passage, model, tables[name], payload)
+            continue
         lines = Lines(passage, model, tables[name])
         if passage.copies and name in NOT_COPIED:
             async for _ in payload.rows_of(name, lambda content: content):
                 pass
             continue
         landed.rows += await landing.land(model, tables[name], payload.rows_of(name, lines.of))
+
+
+async def _land_of_crew(
+    landing: Landing, passage: Passage, model: type[SQLModel], columns: list[str], payload: ArrivingPayload
+) -> int:
+    """New rows are inserted all, or the restore is refused."""
+    name, lines, expected = str(table_of(model).name), Lines(passage, model, columns), 0
+    if name in SHARED:
+        given = shared(landing, passage.target, name, columns, payload.rows_of(name, bytes), passage.same_as)
+    else:
+        given = payload.rows_of(name, bytes)
+
+    async def changed() -> AsyncIterator[bytes]:
+        nonlocal expected
+        async for content in given:
+            made = await asyncio.to_thread(lines.of, content)
+            expected += made.count(b"\n")
+            yield made
+
+    made = await landing.land(model, columns, changed())
+    if passage.copies and made != expected:
+        raise Refusal(Code.CONFLICT, CLASH.format(name))
+    return made
 
 
 async def join(landing: Landing, passage: Passage) -> None:
@@ -204,6 +251,12 @@ async def land_files(payload: ArrivingPayload, passage: Passage, landed: Landed,
                 raise BundleError(BundleFault.invalid_checksum, NOT_ITS_MANIFEST)
             file = Described.read(await payload.read(MOST_DESCRIPTION))
             file = Described(passage.path(file.names), file.size, file.mode, file.sha256)
+            if (
+                passage.names is not None
+                and file.names[:2] not in landed.folders
+                and not _is_there(base, file.names[:2])
+            ):
+                landed.folders.add(file.names[:2])
             owner = None if file.names[0] == MEMORY else owner_of_agents_files()
             content = await payload.look()
             if content is not None and content[0] == f"{BLOBS}{file.sha256}":
@@ -218,6 +271,14 @@ async def land_files(payload: ArrivingPayload, passage: Passage, landed: Landed,
                 landed.crews.add(file.names[1])
     finally:
         os.close(base)
+
+
+def _is_there(base: int, names: tuple[str, ...]) -> bool:
+    try:
+        os.close(open_directory(base, names))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _put_again(base: int, file: Described, known: tuple[str, ...], owner: int | None, replace: bool) -> None:

@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from models import bounds, migrations
 from models.people.auth import User
+from models.staff.crews import Crew
 from resolvers.instance.bundles import sealing
 from resolvers.instance.bundles.files import has_room
 from resolvers.instance.bundles.reading import FORMATS
@@ -21,27 +22,28 @@ from resolvers.instance.bundles.writing import Payload, write_bundle
 from resolvers.kernel import Action, Code, Context, Input, Refusal, command, invalid
 from resolvers.kernel.store.copying import snapshot
 from resolvers.oversight.backups.counting import CREATE, counters
-from resolvers.oversight.backups.dumping import Dumped, dump
+from resolvers.oversight.backups.dumping import Dumped, Source, dump
 from resolvers.oversight.backups.locking import locked
 from resolvers.oversight.backups.outputs import BackupCreated, BackupScope, BackupScopeLevel
 from resolvers.oversight.backups.places import SUFFIX, allowed, clear_unfinished, directory, folder_of
 
 FORMAT: Final = FORMATS[-1]
-SCOPES: Final = (
-    "scope must be workspace: crews are backed up with their workspace, and an instance by `crewship backup create`"
-)
+SCOPES: Final = "must be workspace or crew: an instance is backed up by `crewship backup create`"
 ONE_OF: Final = "Exactly one of passphrase, recipient and no_encrypt is required"
 BAD_RECIPIENT: Final = "recipient is not an age key (age1…)"
 OUTSIDE: Final = "output_dir must be inside the directory of backups"
 NO_ROOM: Final = "The server has no space left for a backup"
 ROOM: Final = 64 << 20  # bytes that have to be free at least
 Word = Annotated[str, Field(strict=True, max_length=bounds.LINE)]
-GUIDE: Final = """# A backup of Crewship
+_PAYLOAD: Final = """# A backup of Crewship
 
 `payload` is a tar archive, compressed with zstd{sealed}.
-It has the rows of the workspace (`db/<table>/<number>`, in PostgreSQL's COPY format; `head.json` names the columns) and
+It has the rows of the place (`db/<table>/<number>`, in PostgreSQL's COPY format; `head.json` names the columns) and
 its files (`files/<number>.json`, `blobs/<sha256>`).
-
+"""
+GUIDE: Final = (
+    _PAYLOAD.replace("the place", "the workspace")
+    + """
 To restore it, put this file into `backups/` of the data directory of a server with a workspace of the same slug. The
 operator calls `crewship backup restore <name of this file>` on the machine of the server (`--help` shows the options),
 or an administrator of that workspace calls `POST /api/v1/admin/backups/restore` with the path of the file, or
@@ -52,6 +54,22 @@ or an administrator of that workspace calls `POST /api/v1/admin/backups/restore`
 This inserts rows that are missing. With `"replace": true` the bundle takes the place of the workspace; with
 `"as_workspace": "new-slug"` it becomes a workspace of its own. `"dry_run": true` writes nothing.
 """
+)
+GUIDE_OF_A_CREW: Final = (
+    _PAYLOAD.replace("the place", "the crew")
+    + """
+To restore it, put this file into `backups/` of the data directory of the server. The operator calls
+`crewship backup restore <name of this file>` on the machine of the server (`--help` shows the options), or an
+administrator of the workspace calls `POST /api/v1/admin/backups/restore` with the path of the file, or `restoreBackup`
+in GraphQL:
+
+    {{"path": "/…/backups/<name of this file>", "as_crew": "new-slug", "beside": true{key}}}
+
+This makes a new crew beside the others of the workspace. Without `beside` the crew gets a workspace of its own. Without
+both, rows that are missing are inserted. `"dry_run": true` writes nothing.
+"""
+)
+GUIDES: Final = {BackupScope.workspace: GUIDE, BackupScope.crew: GUIDE_OF_A_CREW}
 SEALED: Final = {
     False: "",
     True: ", and sealed with age. `key`, if there is one, is the identity, sealed with the passphrase",
@@ -60,7 +78,8 @@ KEY: Final = {False: "", True: ', "passphrase": "…" (or "identity": "AGE-SECRE
 
 
 class CreateBackup(Input):
-    """`scope` is `workspace`. Exactly one of `passphrase`, `recipient` (an age key) and `no_encrypt` is required.
+    """`scope` is `workspace`, or `crew` with its `crew_id`. Exactly one of `passphrase`, `recipient` (an age key) and
+    `no_encrypt` is required.
     `output_dir` is a folder inside the directory of backups.
     """
 
@@ -77,7 +96,7 @@ def _check(data: CreateBackup) -> tuple[BackupScopeLevel, Path | None]:
     """Refusals in the order of the contract."""
     if data.scope == BackupScope.crew and not (data.crew_id or "").strip():
         raise invalid("crew_id", "is required for the scope crew")
-    if data.scope != BackupScope.workspace:
+    if data.scope not in (BackupScope.workspace, BackupScope.crew):
         raise invalid("scope", SCOPES)
     if sum(map(bool, (data.passphrase and data.passphrase.strip(), data.recipient, data.no_encrypt))) != 1:
         raise Refusal(Code.BAD_REQUEST, ONE_OF)
@@ -102,15 +121,15 @@ def _folder(path: str) -> Path:
     "backups.create",
     Action.MANAGE,
     audit="backup.create",
-    errors=(Code.CONFLICT, Code.UNAVAILABLE),
+    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.UNAVAILABLE),
     late=True,
     secret=True,
 )
 async def create_backup(ctx: Context, data: CreateBackup) -> BackupCreated:
     """Create a backup.
 
-    Writes a bundle of the workspace into the server's directory of backups: the rows of one moment, and the files.
-    Agents work on meanwhile. CONFLICT while another backup of the workspace is under way.
+    Writes a bundle of the workspace, or of one crew, into the server's directory of backups: the rows of one moment,
+    and the files. Agents work on meanwhile. CONFLICT while another backup of the workspace is under way.
     """
     with counters.failures_of(CREATE):
         return await _created(ctx, data)
@@ -119,35 +138,42 @@ async def create_backup(ctx: Context, data: CreateBackup) -> BackupCreated:
 async def _created(ctx: Context, data: CreateBackup) -> BackupCreated:
     level, folder = _check(data)
     workspace_id, began = ctx.workspace_id or "", time.monotonic()
+    source = Source(workspace_id, None if data.scope != BackupScope.crew else await _crew(ctx, data))
     author = await ctx.select(User, col(User.id) == ctx.user_id).one()
     made_by = {"user_id": author.id, "email": author.email, "role": str(ctx.role or "")}
     target = await asyncio.to_thread(folder_of, workspace_id) if folder is None else folder
     async with locked(workspace_id, ctx.user_id):
-        made = await make(workspace_id, target, level, data, made_by)
+        made = await make(source, target, level, data, made_by)
         await ctx.begin()
         ctx.audit("backup", made.path, scope=made.scope, size_bytes=made.size_bytes, encrypted=made.encrypted)
     counters.created(made, time.monotonic() - began)
     return made
 
 
+async def _crew(ctx: Context, data: CreateBackup) -> str:
+    return (await ctx.get(Crew, (data.crew_id or "").strip())).id
+
+
 async def make(
-    workspace_id: str, folder: Path, level: BackupScopeLevel, data: CreateBackup, author: dict[str, Any]
+    source: Source, folder: Path, level: BackupScopeLevel, data: CreateBackup, author: dict[str, Any]
 ) -> BackupCreated:
     await asyncio.to_thread(_prepare, folder)
     seal = await _sealing(data)
     payload = await asyncio.to_thread(Payload, folder, seal)
     try:
-        async with snapshot(workspace_id) as rows:
+        async with snapshot(source.workspace_id) as rows:
             now = datetime.now(UTC).replace(microsecond=0)
-            dumped = await dump(rows, payload, workspace_id, level)
+            dumped = await dump(rows, payload, source, level)
         size, digest = await asyncio.to_thread(payload.finish)
-        manifest = _manifest(dumped, level, seal, author, now) | {
+        scope = BackupScope.workspace if source.crew_id is None else BackupScope.crew
+        manifest = _manifest(scope, dumped, level, seal, author, now) | {
             "checksums": {"payload_sha256": f"sha256:{digest}", "content_bytes": payload.content}
         }
         if not has_room(str(folder), size):
             raise Refusal(Code.UNAVAILABLE, NO_ROOM)
-        target = _name(folder, dumped.workspace["slug"], now)
-        guide = GUIDE.format(sealed=SEALED[seal is not None], key=KEY[seal is not None])
+        of = dumped.workspace if source.crew_id is None else dumped.crews[0]
+        target = _name(folder, scope, of["slug"], now)
+        guide = GUIDES[scope].format(sealed=SEALED[seal is not None], key=KEY[seal is not None])
         written = orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
         size = await asyncio.to_thread(
             write_bundle, target, written, guide, None if seal is None else seal.key, payload
@@ -161,7 +187,7 @@ async def make(
         size_bytes=size,
         payload_sha256=manifest["checksums"]["payload_sha256"],
         format_version=FORMAT,
-        scope=BackupScope.workspace,
+        scope=scope,
         scope_level=level,
         created_at=now,
         encrypted=seal is not None,
@@ -183,9 +209,9 @@ async def _sealing(data: CreateBackup) -> sealing.Sealing | None:
     return await sealing.with_passphrase(data.passphrase or "")
 
 
-def _name(folder: Path, slug: str, now: datetime) -> Path:
+def _name(folder: Path, scope: BackupScope, slug: str, now: datetime) -> Path:
     """Names have seconds: of two bundles in one, the second has a number."""
-    name = f"crewship-workspace-{slug}-{now:%Y%m%dT%H%M%SZ}"
+    name = f"crewship-{scope}-{slug}-{now:%Y%m%dT%H%M%SZ}"
     number = 1
     while (target := folder / f"{name}{'' if number == 1 else f'-{number}'}{SUFFIX}").exists():
         number += 1
@@ -193,15 +219,20 @@ def _name(folder: Path, slug: str, now: datetime) -> Path:
 
 
 def _manifest(
-    dumped: Dumped, level: BackupScopeLevel, seal: sealing.Sealing | None, author: dict[str, Any], now: datetime
+    scope: BackupScope,
+    dumped: Dumped,
+    level: BackupScopeLevel,
+    seal: sealing.Sealing | None,
+    author: dict[str, Any],
+    now: datetime,
 ) -> dict[str, Any]:
     return {
         "format_version": FORMAT,
         "crewship_version_at_backup": version("crewship"),
         "schema_migration_versions": migrations.applied(),
-        "scope": BackupScope.workspace,
+        "scope": scope,
         "scope_level": level,
-        "compatible_targets": ["any-instance"],
+        "compatible_targets": ["any-instance" if scope is BackupScope.workspace else "same-instance"],
         "created_at": now,
         "created_by": author,
         "source_instance": {

@@ -12,7 +12,7 @@ from resolvers.instance.bundles.reading import NOT_WHOLE, Bundle
 from resolvers.instance.bundles.rotation import named
 from resolvers.instance.bundles.writing import PARTIAL
 from resolvers.kernel import Code, Refusal, instance
-from resolvers.oversight.backups.outputs import BackupManifest, shown
+from resolvers.oversight.backups.outputs import BackupManifest, BackupScope, shown
 
 SUFFIX: Final = ".tar.zst"
 NOT_ALLOWED: Final = "The path must be one of a bundle of this server"
@@ -37,11 +37,13 @@ def folder_of(workspace_id: str) -> Path:
 
 
 def allowed(path: str, *, suffix: str = SUFFIX) -> Path:
-    """A path in the directory, no part of which is a symbolic link; BAD_REQUEST otherwise. Nothing has to be there."""
+    """A path in the directory, no part of which is a symbolic link; BAD_REQUEST otherwise. Nothing has to be there, but
+    what is not called like a bundle is NOT_FOUND.
+    """
     if not path:
         raise Refusal(Code.BAD_REQUEST, REQUIRED)
     found, base = Path(path), directory()
-    if "\0" in path or ".." in found.parts or not found.is_absolute() or not found.name.endswith(suffix):
+    if "\0" in path or ".." in found.parts or not found.is_absolute():
         raise Refusal(Code.BAD_REQUEST, NOT_ALLOWED)
     if not found.is_relative_to(base) or found == base:
         raise Refusal(Code.BAD_REQUEST, NOT_ALLOWED)
@@ -54,6 +56,8 @@ def allowed(path: str, *, suffix: str = SUFFIX) -> Path:
             linked = True
         if linked:
             raise Refusal(Code.BAD_REQUEST, NOT_ALLOWED)
+    if not found.name.endswith(suffix):
+        raise Refusal(Code.NOT_FOUND, MISSING)
     return found
 
 
@@ -73,6 +77,13 @@ def opened(path: str, workspace_id: str) -> Bundle:
 def workspace_of(manifest: Any) -> dict[str, Any]:
     found = manifest["contents"].get("workspace")
     return found if isinstance(found, dict) else {}
+
+
+def crew_of(manifest: Any) -> dict[str, Any]:
+    """The crew of a bundle of one crew; empty for other bundles."""
+    found = manifest["contents"].get("crews")
+    one = manifest.get("scope") == BackupScope.crew and isinstance(found, list) and len(found) == 1
+    return found[0] if one and isinstance(found[0], dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

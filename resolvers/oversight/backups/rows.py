@@ -21,12 +21,14 @@ from sqlmodel import AutoString, SQLModel
 from models.base import place_in, secrets_of, table_of
 from models.people.workspaces import Membership, Role
 from models.personal_data import AUTHOR, BY, WHOSE, of_column
+from models.staff.crews import Crew, CrewMember
 from models.staff.runs import Run
 from resolvers.instance.bundles.faults import BundleError, BundleFault
 from resolvers.instance.data_keys import DataKey
 from resolvers.instance.vault import Unopenable, Vault
 from resolvers.kernel import outranks
 from resolvers.kernel.store.copying import NULL
+from resolvers.oversight.backups.naming import NO_ROWS, SHARED, CrewNames
 from resolvers.oversight.backups.tables import COMPOSED, ENDED, FRESH, is_json
 
 ID: Final = rb"c[0-9a-f]{24}|(?:msg_[0-9]{10,20}|msg|ap|nch|cc|cp|wt|kpr_[a-z_]{1,40}|m)_[0-9a-f]{12,32}"
@@ -37,7 +39,6 @@ _AT_END: Final = re.compile(rb"(?<=_)(?:" + ID + rb")\Z")
 _OF_A_ROW: Final = re.compile(rb"c[0-9a-f]{24}")
 LEAST: Final = 12  # digits that are chosen at random
 _DIGITS: Final = re.compile(rb"[0-9a-f]+\Z")
-NO_ROWS: Final = "The bundle has rows that do not fit its tables"
 BYTES: Final = b"\\\\x"
 Field = Callable[[bytes, "list[bytes]"], bytes | None]
 """A field as it is landed; None: the row is left out."""
@@ -46,7 +47,7 @@ Field = Callable[[bytes, "list[bytes]"], bytes | None]
 @dataclass(slots=True)
 class Passage:
     """Where the rows of a bundle go. `copies`: under new ids. `people`, `skills`, `flags`: their ids here,
-    by their ids in the bundle.
+    by their ids in the bundle. `same`: rows of the workspace that are taken in place of rows of a crew's bundle.
     """
 
     source: str
@@ -62,11 +63,15 @@ class Passage:
     keys: Mapping[str, DataKey] = field(default_factory=dict)
     key: DataKey | None = None
     vault: Vault | None = None
+    names: CrewNames | None = None
+    same: dict[bytes, bytes] = field(default_factory=dict)
     _seed: bytes = field(default_factory=lambda: os.urandom(32))
     _odd: dict[bytes, bytes] = field(default_factory=dict)
 
     def renamed(self, id: bytes) -> bytes:
         """The new id of a row, of the same form."""
+        if (same := self.same.get(id)) is not None:
+            return same
         if id == self.source.encode():
             return self.target.encode()
         if not self.copies or id in self.skills:
@@ -89,6 +94,8 @@ class Passage:
 
     def named(self, value: bytes) -> bytes:
         """A field that may be an id."""
+        if value in self.same:
+            return self.same[value]
         if _WHOLE.fullmatch(value):
             return self.renamed(value)
         return self._odd.get(value, value) if self._odd else value
@@ -103,11 +110,18 @@ class Passage:
         self._odd[id] = self.renewed(id) if digits is not None and len(digits[0]) >= LEAST else self.fresh(id)
         return self._odd[id]
 
+    def same_as(self, id: bytes, here: bytes | None) -> bytes:
+        """The id of a row from now on; `here`: of the row of the workspace that is taken in place of it."""
+        if here is not None:
+            self.same[id] = here
+        return self.named(id)
+
     def fresh(self, text: bytes) -> bytes:
         return b"c" + hmac.digest(self._seed, text, hashlib.sha256).hex().encode()[:24]
 
     def path(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The path of a file, of which folders are named by ids."""
+        """The path of a file, of which folders are named by ids. Raises BundleError."""
+        names = names if self.names is None else self.names.path(names)
         return tuple(self.named(name.encode()).decode() for name in names)
 
 
@@ -130,7 +144,7 @@ class Lines:
         table = table_of(model)
         self._passage, self._width = passage, len(columns)
         self._fields = [
-            (place, made, _fills(model, name))
+            (place, made, _fills(passage, model, name))
             for place, name in enumerate(columns)
             if (made := _field(passage, model, table.c[name], columns)) is not None
         ]
@@ -161,6 +175,10 @@ def _field(passage: Passage, model: type[SQLModel], column: Column[object], colu
     table, name = table_of(model), column.name
     if name == place_in(table):
         return partial(_constant, passage.target.encode())
+    if passage.names is not None and (named := passage.names.field(str(table.name), name, columns)) is not None:
+        return named
+    if model is CrewMember and name == "role":
+        return partial(_crew_role, passage)
     if model is Membership and name in ("role", "accepted_at"):
         return partial(_membership, passage, name, columns.index("user_id"))
     referred = {key.column.table.name for key in column.foreign_keys}
@@ -175,6 +193,8 @@ def _field(passage: Passage, model: type[SQLModel], column: Column[object], colu
     if model is Run and name in _OF_LIVE_RUNS:
         return partial(_of_run, passage, name, columns.index("status"))
     if not passage.copies:
+        if passage.names is not None and referred & SHARED.keys():
+            return partial(_text, passage)
         return partial(_person, passage) if of_column(column) in (WHOSE, BY, AUTHOR) else None
     if name in secrets_of(model):
         return partial(_secret, passage, model, name, columns.index("id"))
@@ -192,8 +212,10 @@ def _field(passage: Passage, model: type[SQLModel], column: Column[object], colu
 _OF_LIVE_RUNS: Final = frozenset({"finished_at", "leased_until", "worker", "waits_for", "waits_since"})
 
 
-def _fills(model: type[SQLModel], column: str) -> bool:
+def _fills(passage: Passage, model: type[SQLModel], column: str) -> bool:
     """Returns true if a field that is null may become another value."""
+    if model is Crew and column == "issue_prefix":
+        return passage.names is not None
     return (model is Membership and column == "accepted_at") or (model is Run and column == "finished_at")
 
 
@@ -250,6 +272,11 @@ def _secret(
         new_id=passage.odd(row_id).decode(),
     )
     return BYTES + sealed.hex().encode()
+
+
+def _crew_role(passage: Passage, value: bytes, _: list[bytes]) -> bytes:
+    """No role in a crew is higher than that of the caller, who could give no higher one."""
+    return passage.role.value.encode() if outranks(Role(value.decode()), passage.role) else value
 
 
 def _of_run(passage: Passage, name: str, place_of_status: int, value: bytes, line: list[bytes]) -> bytes:

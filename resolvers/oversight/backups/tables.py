@@ -113,6 +113,11 @@ _NEEDED: Final[Mapping[str, frozenset[str]]] = {
     "skills": frozenset({"slug", "name_key", "made_in"}),
     "memberships": frozenset({"user_id", "role"}),
     "runs": frozenset({"status"}),
+    "crews": frozenset({"slug"}),
+    "agents": frozenset({"slug"}),
+    "labels": frozenset({"name"}),
+    "projects": frozenset({"slug"}),
+    "milestones": frozenset({"project_id", "name"}),
 }
 
 

@@ -9,10 +9,11 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlmodel import col
 
 from models.base import table_of
+from models.oversight.backups import BackupLock
 from models.people.workspaces import Workspace
 from models.staff.agents import Agent
 from models.staff.chats import Chat, ChatAttachment
@@ -95,6 +96,12 @@ def known_workspaces(ids: Collection[str]) -> Select[Any]:
     """With whether they were deleted. One without a row is another database's, and left alone."""
     workspaces = table_of(Workspace).c
     return select(workspaces.id, workspaces.deleted_at.is_not(None)).where(workspaces.id.in_(ids))
+
+
+def restoring(workspace_id: str) -> Select[Any]:
+    """The lock of who may restore a bundle into the workspace, if there is one."""
+    locks = table_of(BackupLock).c
+    return select(locks.workspace_id).where(locks.workspace_id == workspace_id, locks.expires_at > func.now())
 
 
 def live_crews(workspace_id: str, ids: Collection[str]) -> Select[Any]:

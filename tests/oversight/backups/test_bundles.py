@@ -190,6 +190,7 @@ async def test_paths_stay_in_the_directory(world: World) -> None:
     made = (await created(world, no_encrypt=True))["path"]
     link = Path(made).with_name("link.tar.zst")
     link.symlink_to(made)
+    Path(made).with_name("notes.txt").write_text("no bundle")
     folder = places.directory() / "folder"
     folder.symlink_to(Path(made).parent)
     wrong = ["", "/etc/passwd", f"{made}/../x", "x.tar.zst", str(link), str(folder / Path(made).name), f"{made}\0"]
@@ -197,7 +198,8 @@ async def test_paths_stay_in_the_directory(world: World) -> None:
     for what, method in (("/inspect", "GET"), ("/verify", "GET"), ("/download", "GET"), ("", "DELETE")):
         for path in wrong:
             assert (await of(world, what, path, method=method)).status_code == 400, (what, path)
-        assert (await of(world, what, made.replace(".tar", "x.tar"), method=method)).status_code == 404
+        for none in (made.replace(".tar", "x.tar"), f"{made}x", str(Path(made).with_name("notes.txt"))):
+            assert (await of(world, what, none, method=method)).status_code == 404, (what, none)
         assert (await of(world, what, made, world.manager, method)).status_code == 403
     async with world.client(world.outsider) as client:
         query = {"workspace_id": world.other.id, "path": made}
@@ -205,6 +207,7 @@ async def test_paths_stay_in_the_directory(world: World) -> None:
         assert (await client.get(BACKUPS, params={"workspace_id": world.other.id})).json() == {"data": []}
         assert (await client.delete(BACKUPS, params=query)).status_code == 404
     assert Path(made).exists()
+    Path(made).with_name("notes.txt").unlink()
     link.unlink()
     folder.unlink()
 

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.base import new_id
+from models.oversight.backups import BackupLock
 from models.people.workspaces import Role, Workspace
 from models.staff.agents import Agent
 from models.staff.chats import Chat
@@ -152,6 +154,20 @@ async def test_what_agents_remember_of_a_person_goes_with_the_person(ground: Gro
 
 
 @pytest.mark.slow
+async def test_a_clock_leaves_files_whose_rows_are_being_restored(ground: Ground) -> None:
+    """They are there before their rows are committed."""
+    world, here = ground.world, {"workspace_id": ground.world.workspace.id}
+    crew, agent = put(ground.root / "crews" / new_id() / "output"), put(ground.root / "agents" / new_id() / "home")
+    lock = BackupLock(acquired_by="x", acquired_at=now(), expires_at=now() + timedelta(hours=1), **here)
+    await world.add(lock)
+    await tick()
+    assert (crew.exists(), agent.exists()) == (True, True)
+    await world.database.execute("UPDATE backup_locks SET expires_at = now()")
+    await tick()
+    assert (crew.exists(), agent.exists(), ground.homes[0].exists()) == (False, False, True)
+    await world.database.execute("DELETE FROM backup_locks")
+
+
 async def test_a_clock_finds_what_has_no_row(ground: Ground) -> None:
     world, here = ground.world, ground.world.workspace.id
     at_work = Run(agent_id=ground.agent.id, workspace_id=here, prompt="Hello")
