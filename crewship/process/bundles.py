@@ -25,7 +25,7 @@ from resolvers.instance.passwords import Passwords
 from resolvers.instance.settings import Settings
 from resolvers.kernel.store.connection import connect
 from resolvers.kernel.store.database import database
-from resolvers.oversight.backups.dumping import Source
+from resolvers.oversight.backups.dumping import DumpedPlace
 from resolvers.oversight.backups.locking import locked
 from resolvers.oversight.backups.making import CreateBackup, make
 from resolvers.oversight.backups.outputs import BackupCreated, BackupManifest, BackupScopeLevel, shown
@@ -85,7 +85,7 @@ async def create(
         found = await _workspace(access, workspace)
         if found is None:
             raise StartError(f"there is no workspace {workspace}")
-        source = Source(found[0], None if crew is None else await _crew(access, found[0], crew))
+        source = DumpedPlace(found[0], None if crew is None else await _crew(access, found[0], crew))
         asked = CreateBackup(
             scope="workspace", passphrase=seal.passphrase, recipient=seal.recipient, no_encrypt=seal.none or None
         )

@@ -55,7 +55,7 @@ PAST_THE_DOOR = {
     ("resolvers/resources/skills/catalog.py", "AgentSkill"): "the skills of those agents, tied to their workspace",
     **{
         ("resolvers/people/workspaces/files.py", table): "which of the names on disk are rows, of one workspace"
-        for table in ("Agent", "Chat", "Crew", "Run")
+        for table in ("Agent", "BackupLock", "Chat", "Crew", "Run")
     },
     **{
         ("resolvers/staff/runs/ending.py", table): "what ends with a right, whoever may see it, tied to its workspace"

@@ -75,7 +75,7 @@ def of_crews() -> tuple[type[SQLModel], ...]:
 
 
 def order_of_crew() -> tuple[type[SQLModel], ...]:
-    """The tables of a bundle of a crew, with those of which it has some rows of no workspace."""
+    """The tables of a bundle of a crew, also of no workspace."""
     return (Workspace, User, Skill, *of_crews())
 
 

@@ -44,8 +44,8 @@ class Dumped:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What is dumped: a workspace, or one crew of it."""
+class DumpedPlace:
+    """A workspace that is dumped, or one crew of it."""
 
     workspace_id: str
     crew_id: str | None = None
@@ -61,7 +61,7 @@ class Source:
         return people_of_crew(self.workspace_id, self.crew_id)
 
 
-async def dump(snapshot: Snapshot, payload: Payload, source: Source, level: str) -> Dumped:
+async def dump(snapshot: Snapshot, payload: Payload, source: DumpedPlace, level: str) -> Dumped:
     made, workspace_id = Dumped(), source.workspace_id
     await _describe(snapshot, source, made)
     tables = {str(table_of(model).name): list(columns_of(model)) for model in source.tables}
@@ -76,7 +76,7 @@ async def dump(snapshot: Snapshot, payload: Payload, source: Source, level: str)
     return made
 
 
-async def _dump_table(snapshot: Snapshot, payload: Payload, model: type[SQLModel], source: Source) -> int:
+async def _dump_table(snapshot: Snapshot, payload: Payload, model: type[SQLModel], source: DumpedPlace) -> int:
     gathered, size, number, name = list[bytes](), 0, 0, table_of(model).name
 
     async def take(lines: bytes) -> None:
@@ -94,7 +94,7 @@ async def _dump_table(snapshot: Snapshot, payload: Payload, model: type[SQLModel
     return rows
 
 
-def _rows_of(model: type[SQLModel], source: Source) -> Any:
+def _rows_of(model: type[SQLModel], source: DumpedPlace) -> Any:
     if source.crew_id is not None and model is not User:
         return rows_of_crew(model, source.workspace_id, source.crew_id)
     table = table_of(model)
@@ -104,7 +104,7 @@ def _rows_of(model: type[SQLModel], source: Source) -> Any:
     return select(*columns).where(_which(model, source))
 
 
-def _which(model: type[SQLModel], source: Source) -> Any:
+def _which(model: type[SQLModel], source: DumpedPlace) -> Any:
     table, workspace_id = table_of(model), source.workspace_id
     if model is Workspace:
         return table.c.id == workspace_id
@@ -157,7 +157,7 @@ async def _keys(snapshot: Snapshot, workspace_id: str) -> list[dict[str, Any]]:
     ]
 
 
-async def _describe(snapshot: Snapshot, source: Source, made: Dumped) -> None:
+async def _describe(snapshot: Snapshot, source: DumpedPlace, made: Dumped) -> None:
     place, workspace_id = table_of(Workspace).c, source.workspace_id
     (made.workspace,) = await snapshot.report(select(place.id, place.slug, place.name).where(place.id == workspace_id))
     crew, agent = table_of(Crew).c, table_of(Agent).c
@@ -183,7 +183,7 @@ async def _describe(snapshot: Snapshot, source: Source, made: Dumped) -> None:
     made.crews = [dict(row) | {"workspace_included": False, "memory_included": False} for row in found]
 
 
-async def _folders(snapshot: Snapshot, source: Source) -> frozenset[tuple[str, ...]] | None:
+async def _folders(snapshot: Snapshot, source: DumpedPlace) -> frozenset[tuple[str, ...]] | None:
     """The folders of a crew and of its agents; None for all of the workspace."""
     if source.crew_id is None:
         return None
@@ -193,7 +193,7 @@ async def _folders(snapshot: Snapshot, source: Source) -> frozenset[tuple[str, .
 
 
 async def _dump_files(
-    payload: Payload, source: Source, level: str, made: Dumped, only: frozenset[tuple[str, ...]] | None
+    payload: Payload, source: DumpedPlace, level: str, made: Dumped, only: frozenset[tuple[str, ...]] | None
 ) -> None:
     left_out = {ARCHIVES} | ({HOMES} if level == QUICK else set())
     crews = {crew["id"]: crew for crew in made.crews}

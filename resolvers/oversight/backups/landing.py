@@ -124,7 +124,7 @@ async def land_people(landing: Landing, passage: Passage, columns: list[str], li
 
 
 async def find_members(landing: Landing, passage: Passage, columns: list[str], lines: AsyncIterator[bytes]) -> None:
-    """The people of a crew, by id, then by address: members of the workspace alone. Nobody gets an account."""
+    """The people of a crew, by id, then by address: members of the workspace alone. It makes no account."""
     table, member = table_of(User), table_of(Membership).c
     members = select(member.user_id).where(member.workspace_id == passage.target, member.accepted_at.is_not(None))
     here = or_(table.c.id.in_(members), table.c.id == passage.caller)

@@ -22,7 +22,7 @@ from resolvers.instance.bundles.writing import Payload, write_bundle
 from resolvers.kernel import Action, Code, Context, Input, Refusal, command, invalid
 from resolvers.kernel.store.copying import snapshot
 from resolvers.oversight.backups.counting import CREATE, counters
-from resolvers.oversight.backups.dumping import Dumped, Source, dump
+from resolvers.oversight.backups.dumping import Dumped, DumpedPlace, dump
 from resolvers.oversight.backups.locking import locked
 from resolvers.oversight.backups.outputs import BackupCreated, BackupScope, BackupScopeLevel
 from resolvers.oversight.backups.places import SUFFIX, allowed, clear_unfinished, directory, folder_of
@@ -138,7 +138,7 @@ async def create_backup(ctx: Context, data: CreateBackup) -> BackupCreated:
 async def _created(ctx: Context, data: CreateBackup) -> BackupCreated:
     level, folder = _check(data)
     workspace_id, began = ctx.workspace_id or "", time.monotonic()
-    source = Source(workspace_id, None if data.scope != BackupScope.crew else await _crew(ctx, data))
+    source = DumpedPlace(workspace_id, None if data.scope != BackupScope.crew else await _crew(ctx, data))
     author = await ctx.select(User, col(User.id) == ctx.user_id).one()
     made_by = {"user_id": author.id, "email": author.email, "role": str(ctx.role or "")}
     target = await asyncio.to_thread(folder_of, workspace_id) if folder is None else folder
@@ -155,7 +155,7 @@ async def _crew(ctx: Context, data: CreateBackup) -> str:
 
 
 async def make(
-    source: Source, folder: Path, level: BackupScopeLevel, data: CreateBackup, author: dict[str, Any]
+    source: DumpedPlace, folder: Path, level: BackupScopeLevel, data: CreateBackup, author: dict[str, Any]
 ) -> BackupCreated:
     await asyncio.to_thread(_prepare, folder)
     seal = await _sealing(data)

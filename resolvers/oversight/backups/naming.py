@@ -32,7 +32,7 @@ SHARED: Final[Mapping[str, tuple[type[Any], tuple[str, ...]]]] = {
     "projects": (Project, ("slug",)),
     "milestones": (Milestone, ("project_id", "name")),
 }
-"""Rows that crews of a workspace share, and the columns by which those of the workspace are found."""
+"""Rows that crews of a workspace share, and the columns by which the existing ones are found."""
 Change = Callable[[bytes, "list[bytes]"], bytes | None]
 
 
