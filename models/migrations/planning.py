@@ -71,6 +71,7 @@ def missing(found: str | None, *, transactions: bool = False) -> Sequence[tuple[
         written = io.StringIO()
         context = MigrationContext.configure(
             dialect_name="postgresql",
+            dialect_opts={"paramstyle": "named"},  # else each % of a statement is doubled, for parameters
             opts={"as_sql": True, "output_buffer": written, "transactional_ddl": transactions},
         )
         with Operations.context(context):

@@ -29,6 +29,7 @@ def state(run: Row) -> str:
 ORDERS: dict[str, Order] = {
     "newest": (Key(began, True, "time"), *by("-id")),
     "oldest": (Key(began, False, "time"), *by("id")),
+    "ended": (Key(lambda run: run["finished_at"], True, "time"), *by("-id")),
 }
 FILTERS: dict[str, Rule] = {
     "missionId": "mission_id",
@@ -40,6 +41,7 @@ FILTERS: dict[str, Rule] = {
     "trigger": lambda run, given: run["trigger_type"] in given,
     "since": lambda run, given: began(run) >= given,
     "until": lambda run, given: began(run).replace(microsecond=0) <= given,
+    "endedSince": lambda run, given: run["finished_at"] is not None and run["finished_at"] >= given,
 }
 
 
@@ -59,6 +61,7 @@ def find_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
         for run in tenants(store, asker, "Run")
         if all(fits(run, rule, arguments.get(name)) for name, rule in FILTERS.items())
         if arguments.get("search") is None or _says(store, run, arguments["search"])
+        if arguments.get("sort") != "ended" or run["finished_at"] is not None
     ]
     order = chosen(arguments)
     return Listing("Run", ordered(rows, order), order, (50, 100))
