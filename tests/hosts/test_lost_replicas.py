@@ -18,7 +18,7 @@ from resolvers.kernel.store.database import database
 from tests.generation.estate import Estate, estate_on
 from tests.generation.inputs import valid
 from tests.generation.registry import operations, surfaces_of
-from tests.hosts.cluster import Node, address, replicated
+from tests.hosts.cluster import REPLICA, Node, address, replicated
 from tests.hosts.sides import PATIENCE, primary_of, side_on
 from tests.world import Person, world_on
 
@@ -80,6 +80,23 @@ async def _reads(estate: Estate, op: Any) -> bool:
             return True
         await asyncio.sleep(0.05)
     return False
+
+
+async def test_a_promoted_replica_is_the_primary_alone(tmp_path: Path) -> None:
+    """The setting still names it: it is no replica any more, and its former log says nothing about the new one."""
+    async with replicated(synchronous_standby_names=REPLICA) as pair, side_on(pair, tmp_path) as side:
+        await side.on_the_replica()
+        await asyncio.to_thread(side.pair.failover)
+        labels = {"name": "after", "color": "x"}
+        async with asyncio.timeout(PATIENCE):
+            while (await side.world.rest(side.world.manager, "POST", "/api/v1/labels", labels)).status_code != 201:
+                await asyncio.sleep(0.1)
+        by_replica = side.replicas.outcomes["replica"]
+        async with asyncio.timeout(PATIENCE):
+            while side.replica.left_out != "other_history":
+                assert await side.names(side.world.viewer) == ["after"]
+                await asyncio.sleep(0.05)
+        assert side.replicas.outcomes["replica"] == by_replica
 
 
 def _signal(node: Node, number: signal.Signals) -> None:

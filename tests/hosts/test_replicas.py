@@ -69,6 +69,8 @@ async def test_own_writes_are_seen_while_the_replay_stands(side: Side) -> None:
         assert "errors" not in written, written
         assert "by graphql" in await side.names_by_graphql(side.world.manager)
         assert "by graphql" in await side.names(side.world.manager)
+        await side.world.add(Label(workspace_id=side.world.workspace.id, name="by another host", color="x"))
+        assert "by another host" in await side.names(side.world.manager)
         since = side.counted() - before
         assert since["behind"] >= 1
         assert since["replica"] == 0

@@ -15,11 +15,11 @@ from prometheus_client.registry import Collector
 from models.address import Address
 from resolvers.errors import Refusal
 from resolvers.instance.telemetry import log
+from resolvers.kernel.ground.silence import PARTING
 from resolvers.kernel.store.connection import connect
 from resolvers.kernel.store.database import Pool
 
 PATIENCE = 1.0  # seconds for the answer of the primary, and of a replica
-OPENING = 10.0  # seconds beside the reads
 CATCHES_UP = 0.02  # seconds that a read waits until a replica has replayed enough
 PAUSE = 0.002
 AGAIN = 0.5  # seconds after which a replica that was left out is asked again
@@ -146,23 +146,39 @@ class Replica:
     def ready(self) -> bool:
         return not self.left_out
 
-    async def caught_up(self, patience: float = PATIENCE) -> Any:
-        """A connection to it for one statement, or None: it has not replayed what is committed, or does not answer."""
-        if not self.pool.free and self.pool.opened >= self.pool.size:
-            self._outcomes["busy"] += 1
-            return None
-        position = await self._asked.answer()
-        if position is None:
-            self._outcomes["primary_unknown"] += 1
-            return None
+    async def caught_up(self) -> Any:
+        """A connection to it for one statement, or None: it has not replayed what is committed, or does not answer. No
+        read waits until a connection is opened.
+        """
         conn = None
+        if self.pool.free:
+            position = await self._asked.answer()
+            if position is None:
+                self._outcomes["primary_unknown"] += 1
+                return None
+            conn = self._free()
+        if conn is None:
+            self._outcomes["busy"] += 1
+            if self.pool.opened < self.pool.size:
+                self.look()
+            return None
+        return await self._judged(conn, position)
+
+    def _free(self) -> Any:
+        while self.pool.free:
+            conn = self.pool.free.pop()
+            if not conn.is_closed():
+                return conn
+            self.pool.opened -= 1
+        return None
+
+    async def _judged(self, conn: Any, position: LogPosition) -> Any:
+        """The connection, if its server has replayed as much."""
         try:
-            async with asyncio.timeout(patience):
-                conn = await self.pool.take()
+            async with asyncio.timeout(PATIENCE):
                 why = await self._lacks(conn, position)
         except BaseException as error:
-            if conn is not None:
-                self.pool.discard(conn)
+            self.pool.discard(conn)
             if not isinstance(error, LOST):
                 raise
             self.leave_out("unavailable", type(error).__name__)
@@ -203,21 +219,28 @@ class Replica:
                 self.pool.discard(self.pool.free.pop())
 
     def look(self) -> None:
-        """Asks again beside the reads, if it is time."""
+        """Asks it beside the reads, if it is time, on one connection more where none is free."""
         if self._looking is None and asyncio.get_running_loop().time() >= self._again:
             self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
         try:
-            conn = await self.caught_up(OPENING)
-            if conn is not None:
-                self.pool.give(conn)
+            position = await self._asked.answer()
+            conn = None if position is None else await self.pool.take()
+            if conn is None or position is None or await self._judged(conn, position) is None:
+                return
+            self.pool.give(conn)
+            if self.left_out:
                 log.info("a replica answers reads", replica=self.place, since=self.left_out)
-                self.left_out = ""
+            self.left_out = ""
+        except LOST as error:
+            self.leave_out("unavailable", type(error).__name__)
         finally:
             self._looking = None
 
     async def close(self) -> None:
+        if self._looking is not None:
+            await asyncio.wait([self._looking], timeout=PARTING)
         if self._looking is not None:
             self._looking.cancel()
         await self.pool.close()
@@ -284,10 +307,10 @@ class Replicas(Collector):
 
     async def close(self) -> None:
         REGISTRY.unregister(self)
-        self._rounds.close()
-        self._asking.close()
         for replica in self.each:
             await replica.close()
+        self._rounds.close()
+        self._asking.close()
 
 
 def addresses(dsn: str) -> list[Address]:
