@@ -150,19 +150,17 @@ class Replica:
         """A connection to it for one statement, or None: it has not replayed what is committed, or does not answer. No
         read waits until a connection is opened.
         """
-        conn = None
         if self.pool.free:
             position = await self._asked.answer()
             if position is None:
                 self._outcomes["primary_unknown"] += 1
                 return None
-            conn = self._free()
-        if conn is None:
-            self._outcomes["busy"] += 1
-            if self.pool.opened < self.pool.size:
-                self.look()
-            return None
-        return await self._judged(conn, position)
+            if (conn := self._free()) is not None:
+                return await self._judged(conn, position)
+        self._outcomes["busy"] += 1
+        if self.pool.opened < self.pool.size:
+            self.look()
+        return None
 
     def _free(self) -> Any:
         while self.pool.free:
