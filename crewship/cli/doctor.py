@@ -13,6 +13,7 @@ import asyncpg
 
 from crewship.cli.archive_check import check_archive
 from crewship.cli.checks import Check
+from crewship.cli.host_checks import check_clock, check_commits
 from crewship.cli.replica_check import check_replicas
 from crewship.process import keys
 from crewship.process.database import OLDEST_POSTGRES, Access, StartError, database, place_of, wait_for_database
@@ -152,6 +153,7 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
             mend = "start the release that migrated the database"
         checks.append(Check("migrations", not mend, at, mend))
         checks.append(await _check_connections(settings, connection))
+        checks += [await check_clock(connection), await check_commits(connection)]
         if current is not None:
             checks.append(await _check_keys(settings, connection))
             checks += [

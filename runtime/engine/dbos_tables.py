@@ -278,6 +278,7 @@ def look(conditions: Conditions = NONE) -> str:
 
     `dead`: processes that hold jobs but no lock. `lost`: work that this process holds by the record alone. `ticks`:
     whether a clock is due. `jobs`: the names of jobs that could begin. `next`: milliseconds until the next timer ends.
+    `at`: the time (Unix seconds).
     """
     now = "(extract(epoch FROM now()) * 1000)::bigint"  # the same for all rows: an index finds those before it
     ripe = f"status = 'DELAYED' AND delay_until_epoch_ms <= {now} AND queue_name = '{QUEUE}' || name"
@@ -303,7 +304,8 @@ def look(conditions: Conditions = NONE) -> str:
         (
             SELECT min(delay_until_epoch_ms) - {_NOW} FROM {SCHEMA}.workflow_status
             WHERE status = 'DELAYED' AND queue_name LIKE '{QUEUE}%'
-        ) AS next
+        ) AS next,
+        extract(epoch FROM clock_timestamp())::float8 AS at
     """
 
 

@@ -166,7 +166,7 @@ class Liveness:
         conn = self._conn
         assert conn is not None
         await self._ticker.wind(conn)
-        busy = [*self._busy(), *self._ticker.busy()]
+        busy, asked = [*self._busy(), *self._ticker.busy()], instance.clock.source()
         found = await conn.fetchrow(
             dbos_tables.look(self._ticker.conditions),
             self._executor,
@@ -175,6 +175,8 @@ class Liveness:
             self._names if self._carries else [],
         )
         assert found is not None
+        if instance.clock.follow(found["at"], asked, instance.clock.source()):
+            log.warning("this host takes the time of the database", ahead=round(instance.clock.ahead, 1))
         await self._hand_over(conn, found["dead"])
         await self._hand_back_lost(conn, found["lost"])
         if found["ticks"]:
