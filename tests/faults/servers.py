@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.conftest import Database
@@ -32,12 +32,25 @@ def addresses(database: Database) -> dict[str, str]:
     return {"DATABASE_URL": database.url, "CREWSHIP_MIGRATION_DATABASE_URL": database.owner_url}
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where one of the processes runs. `within`: begins its command."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    within: Sequence[str] = ()
+    address: str = "127.0.0.1"
+
+
+HERE = Place()
+
+
 class Server:
     """One of the processes, under an address of its own after each start. It carries out runs, too, and the leases of
     those it leaves are short.
     """
 
-    def __init__(self, world: World, directory: Path, env: dict[str, str]) -> None:
+    def __init__(self, world: World, directory: Path, env: dict[str, str], place: Place = HERE) -> None:
+        self.place = place
         self.world = world  # as this process serves it, or has served it last
         self.directory = directory  # of its data
         self.under_way = 0  # requests of the test
@@ -51,9 +64,9 @@ class Server:
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
-        command = [sys.executable, "-c", SHORT_LEASES]
+        command = [*self.place.within, sys.executable, "-c", SHORT_LEASES]
         served = await asyncio.to_thread(self._open.enter_context, serving(env=self._env, command=command))
-        self._served, self.world = served, replace(self.world, url=f"http://127.0.0.1:{served.port}")
+        self._served, self.world = served, replace(self.world, url=f"http://{self.place.address}:{served.port}")
 
     async def kill(self) -> None:
         """Returns when it is dead; another one starts."""
@@ -74,17 +87,20 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def servers(
-    database: Database, directory: Path, world: World, number: int = 2, **settings: str
+    database: Database, directory: Path, world: World, number: int = 2, places: Sequence[Place] = (), **settings: str
 ) -> AsyncIterator[list[Server]]:
-    """They have said nothing that an operator would have to look at, killed or not."""
+    """They have said nothing that an operator would have to look at, killed or not. `places`: in place of `number`."""
+    chosen = places or [HERE] * number
     shared = (
         KEYS
         | addresses(database)
         | {"CREWSHIP_LOG_LEVEL": "error", "CREWSHIP_RUN_ADAPTER": "scripted", "CREWSHIP_SCRIPT_DIR": str(directory)}
         | settings
     )
-    places = [directory / str(n) for n in range(number)]
-    made = [Server(world, place, environment(place, **shared)) for place in places]
+    made = [
+        Server(world, directory / str(n), environment(directory / str(n), **(shared | dict(place.settings))), place)
+        for n, place in enumerate(chosen)
+    ]
     try:
         for server in made:
             await server.ready()
@@ -92,4 +108,4 @@ async def servers(
     finally:
         for server in made:
             await server.close()
-    assert [server.said for server in made] == [""] * number, [server.said for server in made]
+    assert [server.said for server in made] == [""] * len(made), [server.said for server in made]

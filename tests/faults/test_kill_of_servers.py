@@ -8,7 +8,7 @@ import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from models.staff.chats import Chat
 from models.staff.crews import Crew
 from tests.conftest import Database
 from tests.faults.followers import Follower, GraphFollower, SocketFollower
-from tests.faults.servers import PATIENCE, Server, servers
+from tests.faults.servers import HERE, PATIENCE, Place, Server, servers
 from tests.live.conversations import new_chat
 from tests.live.graphql import own
 from tests.world import World, connect_for_all, world_on
@@ -348,13 +348,16 @@ class Story:
         )
 
 
-async def under_kills(database: Database, directory: Path, kills: int, number: int = 2, **settings: str) -> Story:
-    """Clients write to `number` servers, and listen, while these are killed."""
+async def under_kills(
+    database: Database, directory: Path, kills: int, places: Sequence[Place] = (HERE, HERE), **settings: str
+) -> Story:
+    """Clients write to the servers, and listen, while these are killed."""
+    number = len(places)
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     async with (
         world_on(database, directory) as world,
-        servers(database, directory, world, number, **settings) as sides,
+        servers(database, directory, world, places=places, **settings) as sides,
     ):
         crews = [Crew(workspace_id=world.workspace.id, name=f"Crew {n}", slug=f"crew-{n}") for n in range(UPDATERS)]
         await world.add(*crews)

@@ -35,6 +35,7 @@ class Node:
     user: User
     passwords: dict[str, str] = field(repr=False)
     port: int = field(default_factory=free_port)
+    address: str = LOOPBACK
     settings: dict[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -43,13 +44,13 @@ class Node:
         return binaries_for(self.user)
 
     def start(self) -> None:
-        chosen = FAST | {"listen_addresses": LOOPBACK, "unix_socket_directories": ""} | self.settings
+        chosen = FAST | {"listen_addresses": self.address, "unix_socket_directories": ""} | self.settings
         options = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
         with (self.cluster.parent / f"{self.cluster.name}.log").open("ab") as log:
             self.process = popen(
                 [self.programs / "postgres", "-D", self.cluster, "-p", str(self.port), *options], self.user, [], log
             )
-        self._wait("pg_isready", "-h", LOOPBACK, "-p", str(self.port))
+        self._wait("pg_isready", "-h", self.address, "-p", str(self.port))
 
     def kill(self) -> None:
         """All of its processes at once, as where a machine loses its power."""
@@ -88,7 +89,7 @@ def _children(pid: int) -> list[int]:
 
 def address(passwords: dict[str, str], role: str, *nodes: Node) -> str:
     """It names all of the nodes, of which the one that writes is meant."""
-    hosts = ",".join([f"{LOOPBACK}:{node.port}" for node in nodes])
+    hosts = ",".join([f"{node.address}:{node.port}" for node in nodes])
     several = "?target_session_attrs=read-write" if len(nodes) > 1 else ""
     return f"postgresql://{role}:{quote(passwords[role], safe='')}@{hosts}/{DATABASE}{several}"
 
@@ -124,6 +125,10 @@ class Pair:
                 await asyncio.sleep(0.02)
         await admin.close()
 
+    async def release(self) -> None:
+        """Commits wait for no replica any more."""
+        await _sets(self.primary, synchronous_standby_names="")
+
     async def checkpoint(self) -> None:
         """The control file of the promoted replica names its timeline from then on."""
         admin = await self.admin(self.replica)
@@ -132,6 +137,22 @@ class Pair:
 
     async def admin(self, node: Node) -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(node.dsn("postgres"))
+
+
+@dataclass
+class Alone:
+    """One server, as a test's Database."""
+
+    node: Node
+    name: str = DATABASE
+
+    @property
+    def url(self) -> str:
+        return self.node.dsn(APPLICATION)
+
+    @property
+    def owner_url(self) -> str:
+        return self.node.dsn(OWNER)
 
 
 async def _seed(folder: Path) -> tuple[User, dict[str, str]]:
@@ -143,6 +164,27 @@ async def _seed(folder: Path) -> tuple[User, dict[str, str]]:
     finally:
         server.stop()
     return User.choose(server.cluster), connection.passwords
+
+
+@contextlib.asynccontextmanager
+async def reachable(address: str) -> AsyncIterator[Alone]:
+    """A server at an address of a network, whose other hosts reach it."""
+    folder = Path(tempfile.mkdtemp(prefix="crewship-alone-"))
+    folder.chmod(0o755)
+    node = None
+    try:
+        user, passwords = await _seed(folder / "seed")
+        user.give(folder)
+        (folder / "seed" / "pg" / "18").rename(folder / "primary")
+        with (folder / "primary" / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {address}/24 scram-sha-256\n")
+        node = Node(folder / "primary", user, passwords, address=address)
+        node.start()
+        yield Alone(node)
+    finally:
+        if node is not None:
+            node.stop()
+        shutil.rmtree(folder)
 
 
 @contextlib.asynccontextmanager

@@ -1,92 +1,26 @@
 """The primary is killed under load and its replica promoted: what was acknowledged is there, once, and all go on."""
 
 import asyncio
-import json
 import random
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import asyncpg
-import httpx2
 import pytest
 
 from models.staff.crews import Crew
-from tests.faults.followers import Follower, GraphFollower, SocketFollower
-from tests.faults.servers import PATIENCE, Server, servers
-from tests.faults.test_kill_of_servers import EFFECTS, SEND, Clients, Judge, Request, caught_up, script
+from tests.faults.followers import Follower
+from tests.faults.servers import PATIENCE, servers
+from tests.faults.test_kill_of_servers import EFFECTS, Judge, caught_up
+from tests.hosts.clients import Patient, PatientGraph, PatientSocket
 from tests.hosts.cluster import REPLICA, replicated
 from tests.live.conversations import new_chat
 from tests.live.graphql import own
-from tests.world import World, connect_for_all, world_on
+from tests.world import connect_for_all, world_on
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 LOAD = 4.0  # seconds before and after
-LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-
-
-class PatientSocket(SocketFollower):
-    """As the console: where the server has no database it comes again, behind its cursors."""
-
-    def _hear(self, frame: dict[str, Any]) -> None:
-        if frame["type"] == "error" and frame["payload"].get("code") == "UNAVAILABLE":
-            raise ConnectionError(frame)
-        super()._hear(frame)
-
-
-class PatientGraph(GraphFollower):
-    async def _listen(self, at: World) -> None:
-        try:
-            await super()._listen(at)
-        except AssertionError as error:
-            if "UNAVAILABLE" not in str(error):
-                raise
-            raise ConnectionError from error
-
-
-@dataclass
-class Patient(Clients):
-    """Clients that try again while the database cannot be reached. `good`: when the last answers came."""
-
-    unavailable: int = 0
-    good: list[float] = field(default_factory=list)
-
-    async def sent(self, http: httpx2.AsyncClient, side: Server, request: Request) -> httpx2.Response | None:
-        answer = await super().sent(http, side, request)
-        if answer is not None and (answer.status_code == 503 or b'"UNAVAILABLE"' in answer.content):
-            self.unavailable += 1
-            return None
-        if answer is not None:
-            self.good.append(time.monotonic())
-        return answer
-
-    async def _send(self, chat_id: str) -> None:
-        async with self.world.client(self.world.owner) as http:
-            while not self.stop.is_set():
-                name = f"m-{next(self.names)}"
-                values = {"chat": chat_id, "content": script(name)}
-                answer = await self.ask(http, Request(name, "POST", "/graphql", {"query": SEND, "variables": values}))
-                run_id = json.loads(answer.content)["data"]["sendMessage"]["runId"]
-                self.runs[run_id] = name
-                await ended(self.world.settings.database_url.get_secret_value(), run_id)
-
-
-async def ended(url: str, run_id: str) -> None:
-    """Returns when a run has ended, whichever server has it."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                database = await connect_for_all(url)
-                try:
-                    while await database.fetchval("SELECT status = 'RUNNING' FROM runs WHERE id = $1", run_id):
-                        await asyncio.sleep(0.05)
-                    return
-                finally:
-                    await database.close()
-            except LOST:
-                await asyncio.sleep(0.1)
 
 
 async def test_failover_of_the_database(tmp_path: Path) -> None:
