@@ -124,7 +124,7 @@ async def _measure(pair: Pair, folder: Path) -> None:
             ("with a replica", {"CREWSHIP_DATABASE_REPLICA_URL": pair.replica.dsn(APPLICATION)}),
         ]
         for way, settings in ways:
-            async with servers(place, folder, world, 1, CREWSHIP_ROLE="api", **settings) as (server,):
+            async with servers(place, folder, world, 1, (), CREWSHIP_ROLE="api", **settings) as (server,):
                 assert server._served is not None
                 pids = {"primary": pair.primary.process.pid, "replica": pair.replica.process.pid}
                 pids["service"] = server._served.process.pid
