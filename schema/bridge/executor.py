@@ -35,9 +35,10 @@ def attach(schema: GraphQLSchema) -> None:
                 definition.resolve = _resolve_root
             elif not is_root:
                 definition.resolve = _resolve_child
-    date_time: Any = schema.type_map.get("DateTime")
-    if date_time is not None:  # PostgreSQL printed it already
-        date_time.serialize = date_time.coerce_output_value = lambda value: value
+    for name in ("DateTime", "Date"):
+        printed: Any = schema.type_map.get(name)
+        if printed is not None:  # by PostgreSQL
+            printed.serialize = printed.coerce_output_value = lambda value: value
 
 
 async def _resolve_root(_: Any, info: Any, **__: Any) -> Any:

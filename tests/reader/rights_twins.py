@@ -53,6 +53,11 @@ def another(store: Store, asker: Asker, member: Row) -> bool:
     return no_owner(store, asker, member) and member["user_id"] != asker.user_id
 
 
+def not_above(store: Store, asker: Asker, member: Row) -> bool:
+    role = role_in(store, asker, member)
+    return role == "OWNER" or member["role"] not in {"ADMIN": ["OWNER"], "MANAGER": ADMINS}.get(role or "", MEMBERS)
+
+
 def own_view(store: Store, asker: Asker, view: Row) -> bool:
     return view["user_id"] == asker.user_id
 
@@ -90,6 +95,7 @@ RULES: dict[str, Holds] = {
     "chats.participants_remove": shares_chat,
     "members.remove": no_owner,
     "members.capabilities_update": another,
+    "members.update_role": not_above,
     "saved_views.update": own_view,
     "saved_views.delete": own_view,
     "templates.update": not_built_in,

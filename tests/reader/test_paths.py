@@ -25,6 +25,13 @@ async def compare(library: Library, seeds: range) -> None:
     assert answered > len(seeds) / 3, "few documents were answered without an error"
 
 
+async def test_days_and_times_are_printed_alike(library: Library) -> None:
+    answer = await library.same(library.world.owner, "{ modelPrices { nodes { since createdAt } } }")
+    nodes = answer["data"]["modelPrices"]["nodes"]
+    assert nodes
+    assert all(len(node["since"]) == 10 and node["createdAt"].endswith("Z") for node in nodes)
+
+
 @pytest.mark.slow
 async def test_both_paths_give_one_answer(library: Library) -> None:
     await compare(library, range(100))
