@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-Cgh0K0mA.js","assets/index-o1TAw-Bp.js","assets/Field-B1iwT32x.js","assets/faults-CoKO5VJB.js","assets/Form-BpGDPorn.js","assets/placed-DRLzaHaI.js","assets/Copy-BQTkKEZC.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-CXyAdfWQ.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-o1TAw-Bp.js";var t={"/welcome":()=>e(()=>import(`./Welcome-Cgh0K0mA.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-CXyAdfWQ.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
