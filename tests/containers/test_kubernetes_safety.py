@@ -194,7 +194,7 @@ async def test_a_report_of_its_state_does_not_keep_a_sandbox_from_being_resumed(
     assert await engine.suspend(one["Id"])
     assert len(asked) == 2
     await engine.start(one["Id"])
-    assert len(asked) == 4
+    assert len(asked) >= 4  # the pod may report its state, too
     assert [(each["Id"], each["State"]) for each in await engine.list({})] == [(one["Id"], "running")]
 
 

@@ -23,7 +23,7 @@ from crewship.process.postgres import APPLICATION, EmbeddedPostgres
 from crewship.process.postgres_child import PostgresError
 from models import migrations
 from models.migrations import revisions
-from resolvers.live.statements import EPOCH
+from resolvers.live.history import KEY
 from tests.process.commands import ROOT, environment, migrated, run
 from tests.world import settings_for
 
@@ -94,7 +94,7 @@ def destructive(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.slow
 def test_a_regretted_migration_is_reverted_and_the_revert_too(data_dir: Path, destructive: list[str]) -> None:
-    before = with_server(data_dir, EPOCH)
+    before = with_server(data_dir, KEY)
     migrate(data_dir)
     assert with_server(data_dir, COUNT) == 0
     [snapshot] = postgres_snapshots.found(data_dir)
@@ -106,17 +106,17 @@ def test_a_regretted_migration_is_reverted_and_the_revert_too(data_dir: Path, de
     assert f"It is at revision {EARLIER}" in done.stdout
     assert with_server(data_dir, "SELECT version_num FROM alembic_version") == EARLIER
     assert with_server(data_dir, COUNT) == 1
-    epochs = {before, with_server(data_dir, EPOCH)}
+    epochs = {before, with_server(data_dir, KEY)}
 
     listed = json.loads(run("postgres", "snapshots", "--json", env=environment(data_dir)).stdout)
     assert [each["revision"] for each in listed] == [None]
     with_server(data_dir, add("after"))
     assert run("postgres", "revert", env=environment(data_dir)).returncode == 0
     assert with_server(data_dir, COUNT) == 0
-    epochs.add(with_server(data_dir, EPOCH))
+    epochs.add(with_server(data_dir, KEY))
     assert run("postgres", "revert", env=environment(data_dir)).returncode == 0
     assert with_server(data_dir, COUNT) == 2
-    epochs.add(with_server(data_dir, EPOCH))
+    epochs.add(with_server(data_dir, KEY))
     assert len(epochs) == 4  # no cursor of one history fits another
     assert run("postgres", "snapshots", "--delete", env=environment(data_dir)).returncode == 0
     assert postgres_snapshots.found(data_dir) == []

@@ -25,7 +25,7 @@ from crewship.process.postgres import ADMIN, Connection, EmbeddedPostgres
 from crewship.process.postgres_child import PostgresError
 from crewship.process.postgres_programs import started
 from crewship.process.wal_archive import Archiver, Line, backup_running, lines, options
-from resolvers.live.statements import EPOCH
+from resolvers.live.history import KEY
 from tests.process.commands import ROOT, environment, run, until
 from tests.world import settings_for
 
@@ -117,14 +117,14 @@ def test_the_database_comes_back_as_it_was_at_any_moment(place: Path) -> None:
         archived.ask("DELETE FROM kept")
         archived.write(4)
         archived.switch()
-        epoch = archived.ask(EPOCH)
+        epoch = archived.ask(KEY)
     assert [base.parent is None for base in archived.line.bases()] == [True, False]
     elsewhere = place / "elsewhere"
     assert restored(archived, elsewhere, first) == [1]
     assert restored(archived, archived.data_dir, second) == [1, 2, 3]
     with Archived(place) as again:
         assert again.ask("SELECT pg_is_in_recovery()") is False
-        assert again.ask(EPOCH) != epoch  # no cursor of before fits
+        assert again.ask(KEY) != epoch  # no cursor of before fits
         assert len(lines(again.folder)) == 2  # a history of its own, with a base backup of its own
         again.write(5)
     assert restored(again, place / "all") == [1, 2, 3, 5]
