@@ -183,11 +183,12 @@ async def test_the_rules_of_an_account(start: Start, change: dict[str, Any]) -> 
 
 
 async def test_of_first_users_at_once_one_is_made(start: Start) -> None:
+    """Sixteen: one address may have so many passwords hashed at once, however slow the machine is."""
     async with start() as fresh:
         answers = await asyncio.gather(
-            *[fresh.post(BOOTSTRAP, ADA | {"email": f"u{number}@example.com"}) for number in range(20)]
+            *[fresh.post(BOOTSTRAP, ADA | {"email": f"u{number}@example.com"}) for number in range(16)]
         )
-        assert sorted(answer.status_code for answer in answers) == [201, *[410] * 19]
+        assert sorted(answer.status_code for answer in answers) == [201, *[410] * 15]
         assert [bool(set_cookies(answer)) for answer in answers].count(True) == 1
         assert await fresh.counts() == ONE
 
