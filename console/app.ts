@@ -7,4 +7,5 @@ import { SCREENS } from "./screens";
 
 showTheme();
 startRouter(SCREENS);
-mount(App, { target: document.body });
+// In a task of its own: the first document is asked for before the screen is made, not after it.
+setTimeout(() => mount(App, { target: document.body }));

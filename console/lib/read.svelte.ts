@@ -7,6 +7,7 @@ import { freshFrom, nowFresh } from "./fresh";
 import { connection } from "./live.svelte";
 
 const TOGETHER = 250; // milliseconds between two readings that events cause
+const SHOWN = 50; // milliseconds that a screen has to show what is known, before it is read anew
 
 /** What a document answers, as it is now. The cache of the client is the state; this shows one entry of it. */
 export class Read<Data, Variables extends Record<string, unknown>> {
@@ -79,8 +80,11 @@ export class Read<Data, Variables extends Record<string, unknown>> {
     this.#asks();
     const fresh = freshFrom(document.documentId, variables);
     this.#asked = fresh ?? this.#asked;
-    const source = client.query<Data, Variables>(document, variables, { requestPolicy: fresh ? "cache-first" : "cache-and-network" });
+    let known = false;
+    const send: typeof fetch = (...request) => (known ? new Promise<void>((done) => setTimeout(done, SHOWN)).then(() => fetch(...request)) : fetch(...request));
+    const source = client.query<Data, Variables>(document, variables, { requestPolicy: fresh ? "cache-first" : "cache-and-network", fetch: send });
     const { unsubscribe } = source.subscribe(({ data, error, stale }) => {
+      known = stale;
       if (stale) this.#asks();
       else this.busy = false;
       // An answer that did not come leaves what is shown.

@@ -73,7 +73,15 @@ export const texts = {
         failed: { title: "This did not work", text: "" },
       })[kind],
   },
-  time: { now: "now", soon: "in a moment" },
+  time: {
+    now: "now",
+    soon: "in a moment",
+    yesterday: "yesterday",
+    tomorrow: "tomorrow",
+    ago: (number: number, unit: string) => `${number} ${unit} ago`,
+    in: (number: number, unit: string) => `in ${number} ${unit}`,
+    months: ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+  },
   keys: {
     title: "Keys",
     help: "Show the keys",

@@ -18,15 +18,15 @@ export function present(): number {
   return Date.now();
 }
 
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "narrow" });
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
-  ["minute", 60],
-  ["hour", 3_600],
-  ["day", 86_400],
-  ["month", 2_629_800],
-  ["year", 31_557_600],
-];
+const STEPS = [
+  ["min", 60],
+  ["h", 3_600],
+  ["d", 86_400],
+  ["mo", 2_629_800],
+  ["y", 31_557_600],
+] as const;
+// The first use of Intl loads its data, which takes longer than a screen: no screen needs it before something is looked at.
+let exact: Intl.DateTimeFormat | undefined;
 
 export function ago(at: string, now: number): string {
   const seconds = (Date.parse(at) - now) / 1000;
@@ -34,10 +34,21 @@ export function ago(at: string, now: number): string {
   if (Number.isNaN(size)) return "";
   if (size < 45) return seconds > 5 ? texts.time.soon : texts.time.now;
   const step = STEPS.findLast(([, unit]) => size >= unit * 0.95) ?? STEPS[0]!;
-  return relative.format(Math.round(seconds / step[1]), step[0]);
+  const number = Math.round(size / step[1]);
+  if (step[0] === "d" && number === 1) return seconds > 0 ? texts.time.tomorrow : texts.time.yesterday;
+  return seconds > 0 ? texts.time.in(number, step[0]) : texts.time.ago(number, step[0]);
 }
 
-export const exactly = (at: string): string => exact.format(new Date(at));
+export function exactly(at: string): string {
+  exact ??= new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  return exact.format(new Date(at));
+}
+
+/** "24 Dec", of a day as "2026-12-24". */
+export function dayOf(date: string): string {
+  const [, month, day] = date.split("-").map(Number);
+  return `${day} ${texts.time.months[month! - 1]}`;
+}
 
 const parts = (whole: number, unit: string, rest: number, smaller: string): string =>
   `${Math.floor(whole)} ${unit}${Math.floor(rest) ? ` ${Math.floor(rest)} ${smaller}` : ""}`;
@@ -54,5 +65,5 @@ export function duration(milliseconds: number): string {
 
 export const money = (usd: number | null | undefined): string =>
   usd === null || usd === undefined ? "–" : usd !== 0 && usd < 0.01 ? "< $0.01" : `$${usd.toFixed(2)}`;
-const counted = new Intl.NumberFormat();
-export const count = (number: number): string => counted.format(number);
+/** "12,300". */
+export const count = (number: number): string => `${number}`.replace(/\B(?=(\d{3})+$)/g, ",");

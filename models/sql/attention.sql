@@ -90,6 +90,21 @@ LANGUAGE sql STABLE AS $$
     )
 $$;
 
+-- Returns true if an entry of what needs attention was handed over to another member than the asker, who is a member since
+-- then and has one of the roles that may decide (`deciding`, with commas between them). A hand over from before the need
+-- arose is of an earlier need.
+CREATE OR REPLACE FUNCTION left_to_another(entry text, place text, arose timestamptz, asker text, deciding text)
+RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM inbox_items i
+        JOIN memberships m ON m.workspace_id = i.workspace_id AND m.user_id = i.target_user_id
+        WHERE i.workspace_id = place AND i.kind = 'message' AND i.source_id = 'handover:' || entry AND i.state = 'read'
+            AND (arose IS NULL OR i.created_at >= arose) AND i.target_user_id <> asker
+            AND m.created_at <= i.created_at AND m.role = ANY (string_to_array(deciding, ','))
+    )
+$$;
+
 -- Ends the hand over of an entry of what needs attention. Arguments of the trigger: the kind of the entry, and the
 -- column that holds the id of its row.
 CREATE OR REPLACE FUNCTION end_handover() RETURNS trigger

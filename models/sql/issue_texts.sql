@@ -8,6 +8,18 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT replace(lower(lower(said COLLATE "C") COLLATE "default"), 'ς', 'σ')
 $$;
 
+-- Returns how close a row with a title and a detail is to a search; `said` is its whole text. 0: it is one of them; 1: its
+-- title begins with it; 2: a word does; 3: it contains it. `sought` is folded.
+CREATE OR REPLACE FUNCTION search_closeness(title text, detail text, said text, sought text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN search_folded(title) = sought OR search_folded(detail) = sought THEN 0
+        WHEN starts_with(search_folded(title), sought) THEN 1
+        WHEN strpos(' ' || search_folded(said), ' ' || sought) > 0 THEN 2
+        ELSE 3
+    END
+$$;
+
 -- Returns the sum that makes grams of one workspace differ from the grams of another in most cases, so that a search reads
 -- few rows of others.
 CREATE OR REPLACE FUNCTION issue_grams_of(place text) RETURNS bigint

@@ -1,6 +1,6 @@
 import type { BudgetFactsFragment, BudgetsQuery } from "../../generated/types";
 import { budgets } from "../../lib/texts.costs";
-import { money } from "../../lib/time.svelte";
+import { count, money } from "../../lib/time.svelte";
 import { DAY } from "../costs/period";
 
 const LATELY = 30; // days of a breakdown that names none
@@ -17,7 +17,7 @@ export function paceOf(budget: BudgetFactsFragment, data: BudgetsQuery, now = Da
   const lately = (cells ?? []).reduce((all, { keys, costUsd }) => all + (!subject || keys[0] === subject ? costUsd : 0), 0);
   if (!lately || !budget.remainingUsd) return "";
   const days = Math.floor(budget.remainingUsd / (lately / LATELY));
-  return days < 1 ? budgets.lastsToday : days > 3650 ? "" : budgets.lasts(days.toLocaleString());
+  return days < 1 ? budgets.lastsToday : days > 3650 ? "" : budgets.lasts(count(days));
 }
 
 export const nameOf = ({ scope, crew, agent, mission }: BudgetFactsFragment): string =>

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Boolean, and_, func, or_, select
 from sqlalchemy.types import Text as SQLText
 from sqlmodel import col
 
@@ -73,16 +73,20 @@ def handover_of(entry: Any, scope: Any) -> Any:
     return select(*columns, item.c.body_md.label("note")).where(*own, of_this, decides)
 
 
-def is_left(kind: AttentionKind, row: Any, since: Any, scope: Any, *, to_caller: bool) -> Any:
-    """True if the entry of a row was left to the caller, or to another person. `since`: a hand over before that time
-    was of an earlier need.
-    """
+def is_left_to_caller(kind: AttentionKind, row: Any, scope: Any) -> Any:
+    """True if the entry of a row, whose hand over ends with its state, was left to the caller."""
     item, own = _kept(entry_id(kind, row), row.workspace_id)
-    later = [] if since is None else [item.c.created_at >= since]
-    target = item.c.target_user_id
-    of = target == scope.user_id if to_caller else target != scope.user_id
-    left = select(constant(1)).where(*own, *later, of, _decides(item, deciders(kind)))
+    left = select(constant(1)).where(*own, item.c.target_user_id == scope.user_id, _decides(item, deciders(kind)))
     return left.correlate(*scope.outer).exists()
+
+
+def is_left_to_another(kind: AttentionKind, row: Any, since: Any, scope: Any) -> Any:
+    """True if the entry of a row was left to another person than the caller. `since`: a hand over before that time was
+    of an earlier need. A function of the database, because a list says it of each kind: its statement stays short.
+    """
+    roles = constant(",".join(sorted(deciders(kind))))
+    arose = constant(None) if since is None else since
+    return func.left_to_another(entry_id(kind, row), row.workspace_id, arose, scope.user_id, roles, type_=Boolean())
 
 
 def handed_over(kind: AttentionKind, scope: Any) -> Any:

@@ -33,7 +33,12 @@ from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
 from models.work.missions import Mission, MissionStatus, MissionTask, MissionType, TaskStatus
 from models.work.work_pauses import WorkPause
-from resolvers.attention.inbox.handovers import entry_id, handed_over, is_left
+from resolvers.attention.inbox.handovers import (
+    entry_id,
+    handed_over,
+    is_left_to_another,
+    is_left_to_caller,
+)
 from resolvers.attention.inbox.kinds import ENDED_BY_STATE, AttentionKind, AttentionSubject
 from resolvers.kernel import (
     MOST_LISTED,
@@ -127,7 +132,7 @@ class KindOfNeed:
     def _stays(self, row: Any, entry: Any, within: Any) -> Any:
         """True unless it was left to another one."""
         since = None if self.kind in ENDED_BY_STATE else entry.since
-        return ~is_left(self.kind, row, since, within, to_caller=False)
+        return ~is_left_to_another(self.kind, row, since, within)
 
     def entry(self, scope: Any, kind: Any, subject_id: Any) -> Any:
         """The entry of one row, if that is of this kind."""
@@ -304,7 +309,7 @@ def _to_review(row: Any, scope: Any) -> list[Any]:
         for who in ("created_by", "assignee")
     ]
     of_nobody = and_(*[func.coalesce(there, constant(False)).is_(constant(False)) for there in others])
-    left = is_left(AttentionKind.review, row, None, scope, to_caller=True)
+    left = is_left_to_caller(AttentionKind.review, row, scope)
     mine = or_(own, and_(scope.may(row, Action.CREATE), of_nobody), left)
     return [row.status == constant(MissionStatus.REVIEW), mine]
 

@@ -42,7 +42,8 @@ class View(SQLModel):
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """Rows of one kind among several that form a list together: a select with the columns of the View.
+    """Rows of one kind among several that form a list together: a select with the columns of the View, without
+    DISTINCT.
 
     `each`: a select of the values that the expression `by` may have, if there are several. Each branch is limited to
     the rows that the page can take before the merge, so that an index in the list's order serves it.

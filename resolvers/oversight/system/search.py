@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Integer, Text, and_, case, cast, column, false, func, select, tuple_
+from sqlalchemy import Integer, Text, and_, cast, column, false, func, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import Select
 from sqlmodel import SQLModel
@@ -235,16 +235,6 @@ def _folded(text: Any) -> Any:
     return func.search_folded(text, type_=Text())
 
 
-def _closeness(title: Any, detail: Any, text: Any, sought: Any) -> Any:
-    return case(
-        (_folded(title) == sought, constant(0)),
-        (_folded(detail) == sought, constant(0)),
-        (func.starts_with(_folded(title), sought), constant(1)),
-        (func.strpos(SPACE.concat(text), SPACE.concat(sought)) > constant(0), constant(2)),
-        else_=constant(3),
-    )
-
-
 def _matches(scope: QueryScope, kind: SearchType, source: Source, sought: Any) -> Select[Any]:
     rows, title, detail, more = source
     parts = [func.coalesce(cast(part, Text), constant("")) for part in (title, detail, more)]
@@ -254,14 +244,13 @@ def _matches(scope: QueryScope, kind: SearchType, source: Source, sought: Any) -
         if kind is SearchType.comment
         else parts[0].concat(SPACE).concat(parts[1]).concat(SPACE).concat(parts[2])
     )
-    text = _folded(whole)
     words = (
         func.unnest(func.string_to_array(sought, SPACE))
         .table_valued(column("word", Text), name="sought")
         .render_derived()
     )
-    matched = select(func.bool_and(func.strpos(text, words.c.word) > constant(0))).select_from(words)
-    close = constant(4) if kind is SearchType.comment else _closeness(parts[0], parts[1], text, sought)
+    matched = select(func.bool_and(func.strpos(_folded(whole), words.c.word) > constant(0))).select_from(words)
+    close = constant(4) if kind is SearchType.comment else func.search_closeness(*parts[:2], whole, sought)
     when = next(rows.c[name] for name in ("began_at", "created_at") if name in rows.c)
     return select(
         scope.workspace_id.clause.label("workspace_id"),

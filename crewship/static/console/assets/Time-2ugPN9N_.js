@@ -1,1 +1,0 @@
-import{Bn as e,Hn as t,Sn as n,Wn as r,_r as i,ar as a,er as o,gr as s}from"./index-Cgp_p_Ur.js";import{i as c,o as l,t as u}from"./time.svelte-BAiAUgHa.js";var d=r(`<time class="svelte-19qb811"> </time>`);function f(r,f){i(f,!0);var p=d(),m=a(p,!0);o((t,r)=>{n(p,`datetime`,f.at),n(p,`title`,t),e(m,r)},[()=>c(f.at),()=>u(f.at,l())]),t(r,p),s()}export{f as t};

@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-CT0msvZn.js","assets/index-Cgp_p_Ur.js","assets/Field-D1YL5Rrn.js","assets/faults-C-2thUq9.js","assets/Form-D60ZuzoF.js","assets/placed-B-mBRa90.js","assets/Copy-aoXauejp.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-ZKi0NVbe.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-Cgp_p_Ur.js";var t={"/welcome":()=>e(()=>import(`./Welcome-CT0msvZn.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-ZKi0NVbe.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
