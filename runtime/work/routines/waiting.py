@@ -1,0 +1,39 @@
+"""Waits of routines: for a person, a time or an event."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from models.work.routines.document import WaitStep
+from runtime.work.routines.failures import StepError
+from runtime.work.routines.ledger import Wait
+
+APPROVAL: Final = timedelta(hours=24)
+"""The time for a decision, if the step names none."""
+LONGEST: Final = timedelta(days=366 * 10)
+
+
+def wait_of(step: WaitStep, render: Callable[[str], str], now: datetime) -> Wait:
+    """The subject and the end of a wait. Raises StepError."""
+    wait = step.wait
+    seconds = timedelta(seconds=min(step.timeout_seconds, LONGEST.total_seconds()))
+    match wait.kind:
+        case "datetime":
+            return Wait("datetime", until=time_of(render(wait.until or ""), now))
+        case "approval":
+            return Wait("approval", render(wait.approval_prompt or ""), now + (seconds or APPROVAL))
+    event = render(wait.event_type or "").strip()
+    if not event:
+        raise StepError("event_type is empty", final=True)
+    return Wait("event", event, now + seconds if step.timeout_seconds > 0 else None)
+
+
+def time_of(text: str, now: datetime) -> datetime:
+    """Raises StepError for what is no time of RFC 3339."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+        if found.tzinfo is None or "T" not in text.upper():
+            raise ValueError
+        return min(found.astimezone(UTC), now + LONGEST)
+    except (ValueError, OverflowError):
+        raise StepError(f"until is no time as RFC 3339 writes it: {text[:64]!r}", final=True) from None
