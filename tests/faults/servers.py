@@ -73,13 +73,20 @@ class Server:
         await self._end(signal.SIGKILL)
         self._starting = asyncio.create_task(self._start())
 
+    async def lose(self) -> None:
+        """It is dead, as its host is: no other one starts."""
+        await self._end(signal.SIGKILL)
+        self._served = None
+
     async def close(self) -> None:
         await self.ready()
+        if self._served is None:
+            return
         await self._end(signal.SIGTERM)
 
     async def _end(self, signum: signal.Signals) -> None:
         served = self._served
-        assert served is not None
+        assert served is not None, "it is dead already"
         await asyncio.to_thread(served.end, signum)
         self.said += served.logged()
         self._open.close()
