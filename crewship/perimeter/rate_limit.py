@@ -117,7 +117,7 @@ class RateLimits:
 
     def _buckets(self, path: str) -> RateLimit | None:
         if path.startswith("/api/v1/"):
-            if path.startswith("auth/", 8) or path == "/api/v1/bootstrap":
+            if path.startswith("auth/", 8) or path in ("/api/v1/bootstrap", "/api/v1/users/me/password"):
                 return self._auth
             if path.startswith("credentials/", 8) and path.endswith("/test") and path.count("/") in (4, 5):
                 return self._credential_test

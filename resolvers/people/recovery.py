@@ -232,12 +232,14 @@ async def owner_was_seen(ctx: Context, user: User, *, but: str = "") -> None:
         await ctx.delete_where(model, table_of(model).c.user_id == user.id)
 
 
-async def set_password(ctx: Context, user_id: str, password_hash: str, *, but: str = "", **changes: Any) -> None:
+async def set_password(ctx: Context, user_id: str, password_hash: str, *, but: str = "", **changes: Any) -> int:
     """Locks out anyone who knew the old password: ends all sessions except `but`, and codes that wait for a command
     line.
 
-    Browsers that signed in before are known by the old password; they have to wait for a lock like others.
+    Browsers that signed in before are known by the old password; they have to wait for a lock like others. Returns
+    the number of ended sessions.
     """
     await ctx.update(User, user_id, password_hash=password_hash, failed_login_count=0, locked_until=None, **changes)
-    await end_sessions(ctx, user_id, RevokedReason.password_change, but=but)
+    ended = await end_sessions(ctx, user_id, RevokedReason.password_change, but=but)
     await end_pairings(ctx, user_id)
+    return ended

@@ -15,6 +15,7 @@ STATUS: dict[Code, int] = {
     Code.PRECONDITION_FAILED: 412,
     Code.TOO_LARGE: 413,
     Code.UNPROCESSABLE: 422,
+    Code.LOCKED: 423,
     Code.RATE_LIMITED: 429,
     Code.INTERNAL: 500,
     Code.BAD_GATEWAY: 502,

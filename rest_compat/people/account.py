@@ -1,12 +1,30 @@
 """REST: the caller's own account."""
 
+from collections.abc import Mapping
+
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.people import account
-from rest_compat.http.table import POST
+from rest_compat.http.errors import refused
+from rest_compat.http.table import PATCH, POST, Reply
+
+ME = "/api/v1/users/me"
+PASSWORD = f"{ME}/password"
+
+
+def _refuses(headers: Mapping[bytes, bytes], refusal: Refusal) -> Reply | None:
+    """A wrong password is UNAUTHENTICATED here, with no reason that ends the session (contract: users.change_password).
+    """
+    if refusal.reason != account.REASON:
+        return None
+    return Reply(*refused(Refusal(Code.UNAUTHENTICATED, refusal.detail), PASSWORD))
+
 
 ROUTES = (
     POST("/api/v1/auth/email", account.change_email, account.EmailChangeRequested, status=202),
     POST("/api/v1/auth/email/confirm", account.confirm_email, account.EmailChanged),
-    POST("/api/v1/auth/password", account.change_password, Success),
+    POST("/api/v1/auth/password", account.change_password, account.PasswordChanged),
     POST("/api/v1/auth/account/delete", account.delete_account, Success),
+    PATCH(ME, account.update_profile, account.Profile),
+    POST(PASSWORD, account.change_password, account.PasswordChanged, refuses=_refuses),
 )

@@ -3,7 +3,9 @@
 import strawberry
 
 from resolvers.people import account as account_ops
-from schema.bridge.fields import mutation
+from schema.bridge.fields import mutation, output
+
+output(account_ops.Profile, properties={"success": bool})
 
 
 @strawberry.type

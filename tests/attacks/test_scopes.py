@@ -88,7 +88,7 @@ def test_the_scope_of_an_operation_can_be_handed_out(op: Operation[Any]) -> None
 
 
 OF_PERSONS = {
-    "auth.profile_update",
+    "users.update_me",
     "auth.account_delete",
     "auth.cli_token_create",
     "auth.cli_token_revoke",
@@ -106,7 +106,7 @@ OF_PERSONS = {
     "auth.passkey_require",
     "auth.passkey_status",
     "auth.passkeys_list",
-    "auth.password_change",
+    "users.change_password",
     "auth.sessions_list",
     "auth.sessions_revoke",
     "invitations.accept",

@@ -32,6 +32,7 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     "audit.list": _ACTOR,
     "members.list": _COPIES,
     "auth.cli_tokens_list": _TOKENS,
+    "auth.session": {"avatar_url": "the newer contract has it"},
     **dict.fromkeys(("triage_rules.list", "triage_rules.create", "triage_rules.update"), _ON_CREATE),
     **dict.fromkeys(("credentials.create", "credentials.update", "internal.credentials.create"), _REFERENCE),
     **dict.fromkeys(("recurring_issues.list", "recurring_issues.create", "recurring_issues.update"), _ZONE),
@@ -52,7 +53,6 @@ ADDED_ROUTES: dict[str, str] = ADDED | {
     **dict.fromkeys(("admin.retention_list", "admin.retention_set"), "a workspace says how long its rows are kept"),
     **dict.fromkeys(("auth.email_change", "auth.email_confirm"), "whoever gets another address keeps the account"),
     "auth.account_delete": "whoever has an account can end it",
-    "auth.password_change": "whoever knows a password can have another",
     **dict.fromkeys(
         ("auth.identities_delete", "auth.identities_list", "auth.oidc_callback", "auth.oidc_redirect"),
         "sign-in by other providers than Google",

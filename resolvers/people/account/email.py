@@ -93,7 +93,7 @@ MAIL_NOTICE = job("account.mail_notice", OfEmailChange, of_instance=True, attemp
     Action.SELF,
     audit="user.email_change_requested",
     tenancy=Tenancy.NONE,
-    errors=(Code.FORBIDDEN, Code.CONFLICT, Code.RATE_LIMITED),
+    errors=(Code.FORBIDDEN, Code.LOCKED, Code.CONFLICT, Code.RATE_LIMITED),
     allow=people_only,
     late=True,
     secret=True,

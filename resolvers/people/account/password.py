@@ -13,6 +13,7 @@ from resolvers.kernel import (
     CredentialKind,
     Holder,
     Input,
+    Output,
     Refusal,
     Success,
     Tenancy,
@@ -30,6 +31,9 @@ from resolvers.people.workspaces.workspaces import workspaces_of
 WRONG = "The password is wrong"
 WITHOUT = "This account has no password; request a password-reset link to set one"
 CHANGED = "The password was changed meanwhile; try again"
+LOCKED = "The account is locked after too many wrong passwords; try again in five minutes"
+REASON = "wrong_password"
+"""Of a FORBIDDEN that is no missing right: some addresses answer it as unauthenticated."""
 LAST_PERSON = "The last user of this server cannot be deleted: no user could sign in afterwards"
 OWNS = "Remove the other members first; you are the last owner of"
 MOST_NAMED = 10
@@ -44,6 +48,13 @@ class ChangePassword(Input):
     new_password: Password
 
 
+class PasswordChanged(Output):
+    """The password was changed. `sessions_revoked`: the number of other sessions that were ended."""
+
+    success: bool = True
+    sessions_revoked: int
+
+
 class DeleteAccount(Input):
     """`password`: the password of the account."""
 
@@ -51,29 +62,29 @@ class DeleteAccount(Input):
 
 
 @command(
-    "auth.password_change",
+    "users.change_password",
     Action.SELF,
     audit="user.password_changed",
     tenancy=Tenancy.NONE,
-    errors=(Code.FORBIDDEN, Code.CONFLICT),
+    errors=(Code.FORBIDDEN, Code.LOCKED, Code.CONFLICT),
     allow=people_only,
     late=True,
     secret=True,
     writes_on_refusal=True,
 )
-async def change_password(ctx: Context, data: ChangePassword) -> Success:
+async def change_password(ctx: Context, data: ChangePassword) -> PasswordChanged:
     """Update the password.
 
     Ends all other sessions of the caller, with their WebSockets, pairing codes, and links to reset the password. CLI
-    tokens stay valid. A wrong current password counts as it does at sign-in.
+    tokens stay valid. A wrong current password counts as it does at sign-in; LOCKED while the account is locked.
     """
     check_password(data.new_password)
     password_hash = await ctx.outside.passwords.hash(data.new_password, ctx.caller.client)
     await confirm(ctx, data.current_password)
     current = ctx.credential_id if ctx.caller.kind is CredentialKind.SESSION else ""
-    await set_password(ctx, ctx.user_id, password_hash, but=current)
+    ended = await set_password(ctx, ctx.user_id, password_hash, but=current)
     await end_links(ctx, ctx.user_id)
-    return Success()
+    return PasswordChanged(sessions_revoked=ended)
 
 
 @command(
@@ -81,7 +92,7 @@ async def change_password(ctx: Context, data: ChangePassword) -> Success:
     Action.SELF,
     audit="user.deleted",
     tenancy=Tenancy.NONE,
-    errors=(Code.FORBIDDEN, Code.CONFLICT),
+    errors=(Code.FORBIDDEN, Code.LOCKED, Code.CONFLICT),
     allow=people_only,
     late=True,
     secret=True,
@@ -121,10 +132,10 @@ async def confirm(ctx: Context, password: str) -> User:
         raise Refusal(Code.CONFLICT, CHANGED)
     now = await ctx.now()
     if user.locked_until is not None and user.locked_until > now:
-        raise Refusal(Code.FORBIDDEN, WRONG, about=FIELDS)
+        raise Refusal(Code.LOCKED, LOCKED, about=FIELDS)
     if not checked.ok:
         await count_failure(ctx, user, user, now)
-        raise Refusal(Code.FORBIDDEN, WRONG, about=FIELDS, commit=True)
+        raise Refusal(Code.FORBIDDEN, WRONG, reason=REASON, about=FIELDS, commit=True)
     return user
 
 

@@ -48,6 +48,7 @@ class SessionUser(Output):
     id: str
     name: str
     email: str
+    avatar_url: str | None
 
 
 class CurrentSession(Output):
@@ -152,9 +153,9 @@ async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
     if isinstance(claims, Reason) or not await _is_active(ctx, claims):
         ctx.session = "ended"
         return CurrentSession()
-    return CurrentSession(
-        user=SessionUser(id=claims.user_id, name=claims.name, email=claims.email), expires=_time(claims.expires_at)
-    )
+    user = await ctx.get(User, claims.user_id)
+    shown = SessionUser(id=user.id, name=claims.name, email=claims.email, avatar_url=user.avatar_url)
+    return CurrentSession(user=shown, expires=_time(claims.expires_at))
 
 
 async def _is_active(ctx: Context, claims: TokenClaims) -> bool:
@@ -254,11 +255,14 @@ async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) ->
     ctx.ring(Topic.access, user_id)
 
 
-async def end_sessions(ctx: Context, user_id: str, reason: RevokedReason, *, but: str = "") -> None:
-    """Ends all sessions of a user and closes their sockets. `but`: a session to keep."""
-    active = (col(Session.user_id) == user_id, col(Session.id) != but, col(Session.revoked_at).is_(None))
-    await ctx.update_where(Session, *active, revoked_at=NOW, revoked_reason=reason)
+async def end_sessions(ctx: Context, user_id: str, reason: RevokedReason, *, but: str = "") -> int:
+    """Ends all sessions of a user and closes their sockets. `but`: a session to keep. Returns their number.
+    """
+    own = (col(Session.user_id) == user_id, col(Session.id) != but)
+    active = (col(Session.revoked_at).is_(None), col(Session.expires_at) > func.now())
+    ended = await ctx.update_where(Session, *own, *active, revoked_at=NOW, revoked_reason=reason)
     ctx.ring(Topic.access, user_id)
+    return len(ended)
 
 
 @procedure("auth.sessions_list", Action.SELF, tenancy=Tenancy.NONE)

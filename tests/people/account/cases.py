@@ -28,9 +28,9 @@ def email_change(plot: Plot) -> EmailChange:
 RECIPES = {
     "auth.email_change": Recipe({"email": "new@example.com", "password": PASSWORD}, refused=Code.CONFLICT),  # no mail
     "auth.email_confirm": Recipe({"token": lambda world: email_token_of(world.home)}),
-    "auth.password_change": Recipe({"current_password": PASSWORD, "new_password": PASSWORD}),
-    "auth.profile_update": Recipe({"full_name": "Grace Hopper"}),
+    "users.change_password": Recipe({"current_password": PASSWORD, "new_password": PASSWORD}),
+    "users.update_me": Recipe({"full_name": "Grace Hopper"}),
     "auth.account_delete": Recipe({"password": PASSWORD}, refused=Code.CONFLICT),  # the owner has other members
 }
-PROSE = ("auth.password_change", "auth.account_delete")
+PROSE = ("users.change_password", "auth.account_delete")
 """Whoever knows the password, which the owner has alone."""

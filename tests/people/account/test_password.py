@@ -8,7 +8,7 @@ import pytest
 
 from resolvers.instance.crypto import digest
 from resolvers.instance.passwords import Passwords
-from resolvers.people.account import WITHOUT, WRONG
+from resolvers.people.account import LOCKED, WITHOUT, WRONG
 from tests.every import each_of
 from tests.live.sockets import client_of
 from tests.people.auth.browsers import PASSWORD, Browser, signed_in
@@ -16,21 +16,26 @@ from tests.world import World
 
 pytestmark = pytest.mark.anyio
 PATH, SESSIONS, NEW = "/api/v1/auth/password", "/api/v1/auth/sessions", "a new horse battery"
+OF_USERS = "/api/v1/users/me/password"
+PATHS = (PATH, OF_USERS)
 
 
-async def change(browser: Browser, current: Any = PASSWORD, new: Any = NEW, **headers: str) -> httpx2.Response:
+async def change(
+    browser: Browser, current: Any = PASSWORD, new: Any = NEW, path: str = PATH, **headers: str
+) -> httpx2.Response:
     body = {"current_password": current, "new_password": new}
-    return await browser.send("POST", PATH, json=body, headers=headers)
+    return await browser.send("POST", path, json=body, headers=headers)
 
 
 async def logs_in(world: World, email: str, password: str) -> bool:
     return bool((await Browser(world.url).log_in(email, password)).json()["ok"])
 
 
-async def test_the_new_password_holds_and_the_old_one_does_not(world: World) -> None:
+@pytest.mark.parametrize("path", PATHS)
+async def test_the_new_password_holds_and_the_old_one_does_not(world: World, path: str) -> None:
     browser, user = await signed_in(world)
-    answer = await change(browser)
-    assert (answer.status_code, answer.json()) == (200, {"success": True})
+    answer = await change(browser, path=path)
+    assert (answer.status_code, answer.json()) == (200, {"success": True, "sessions_revoked": 0})
     assert [await logs_in(world, user.email, each) for each in (PASSWORD, NEW)] == [False, True]
 
 
@@ -50,7 +55,13 @@ async def test_all_other_sessions_end_with_their_sockets(world: World) -> None:
     async with client_of(world, browser) as own, client_of(world, second) as other:
         await own.settle()
         await other.settle()
-        assert (await change(browser)).status_code == 200
+        expired = (
+            "INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, now() - interval '1 second')",
+            "s_" + digest(user.id),
+            user.id,
+        )
+        await world.database.execute(*expired)
+        assert (await change(browser)).json() == {"success": True, "sessions_revoked": 1}
         await other.hears("session_revoked")
         await own.settle()
         assert own.of("session_revoked") == []
@@ -70,10 +81,24 @@ async def test_by_a_cli_token_every_session_ends(world: World) -> None:
     browser, _ = await signed_in(world)
     token = (await browser.send("POST", "/api/v1/auth/cli-token")).json()["token"]
     assert (await change(Browser(world.url), authorization=f"Bearer {token}")).status_code == 200
-    assert (await browser.send("GET", SESSIONS)).status_code == 401
+    answer = await browser.send("GET", SESSIONS)
+    assert (answer.status_code, answer.json()["error"]) == (401, "session_revoked")
     scoped = (await world.rest(world.member, "POST", "/api/v1/auth/cli-token", {"scopes": ["crews:read"]})).json()
     answer = await change(Browser(world.url), authorization=f"Bearer {scoped['token']}")
     assert answer.status_code == 403
+
+
+async def test_a_wrong_password_ends_no_session(world: World) -> None:
+    """The newer address answers 401, as if nobody was signed in, without a reason by which a page signs out."""
+    browser, user = await signed_in(world)
+    answer = await change(browser, "wrong", path=OF_USERS)
+    assert (answer.status_code, answer.json()["error"]) == (401, WRONG)
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers.get_list("set-cookie") == []
+    assert (await browser.send("GET", SESSIONS)).status_code == 200
+    assert (await change(browser, "wrong", "short", path=OF_USERS)).status_code == 400, "the length is looked at first"
+    failures = await world.database.fetchval("SELECT failed_login_count FROM users WHERE id = $1", user.id)
+    assert failures == 1
 
 
 @each_of(
@@ -101,10 +126,12 @@ async def test_what_is_refused_changes_no_password(world: World, current: Any, n
 async def test_wrong_passwords_lock_as_at_sign_in(world: World) -> None:
     """Whoever finds a browser unlocked cannot try on and on."""
     browser, user = await signed_in(world)
-    for _ in range(10):
-        assert (await change(browser, "wrong")).json()["error"] == WRONG
-    answer = await change(browser)
-    assert (answer.status_code, answer.json()["error"]) == (403, WRONG)
+    for n in range(10):
+        assert (await change(browser, "wrong", path=PATHS[n % 2])).json()["error"] == WRONG
+    for path in PATHS:
+        answer = await change(browser, path=path)
+        assert (answer.status_code, answer.json()["error"]) == (423, LOCKED)
+    assert not await logs_in(world, user.email, PASSWORD), "a browser that has never signed in is locked out, too"
     await world.database.execute("UPDATE users SET locked_until = now() - interval '1 second' WHERE id = $1", user.id)
     assert (await change(browser)).status_code == 200
     row = await world.database.fetchrow("SELECT failed_login_count, locked_until FROM users WHERE id = $1", user.id)
@@ -122,8 +149,10 @@ async def test_of_changes_at_once_one_wins(world: World) -> None:
 
 
 async def test_who_has_no_password_is_told_so(world: World) -> None:
-    answer = await world.rest(world.member, "POST", PATH, {"current_password": "", "new_password": NEW}, workspace=None)
-    assert (answer.status_code, answer.json()["error"]) == (400, WITHOUT)
+    for path in PATHS:
+        body = {"current_password": "", "new_password": NEW}
+        answer = await world.rest(world.member, "POST", path, body, workspace=None)
+        assert (answer.status_code, answer.json()["error"]) == (400, WITHOUT)
 
 
 async def test_rest_names_no_field_of_a_wrong_password(world: World) -> None:
