@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from io import FileIO
 from itertools import islice
@@ -95,7 +95,7 @@ class Opened:
     """An open file for an answer.
 
     It may change meanwhile; at most `size` bytes are read, and `tag` distinguishes versions. `cached`: a browser may
-    keep it.
+    keep it. `lasts`: it is shown in pages, and not saved; a browser need not ask for it again for so many seconds.
     """
 
     file: FileIO = field(repr=False)
@@ -104,6 +104,11 @@ class Opened:
     tag: str
     media_type: str = "application/octet-stream"
     cached: bool = True
+    lasts: int | None = None
+
+    def shown_as(self, media_type: str, lasts: int) -> "Opened":
+        """The same file for pages."""
+        return replace(self, media_type=media_type, lasts=lasts)
 
     async def read(self, start: int, size: int) -> bytes:
         """At most `size` bytes from `start`; fewer where the file ends."""

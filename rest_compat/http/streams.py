@@ -187,6 +187,8 @@ def answer(method: str, headers: Mapping[bytes, bytes], opened: Opened) -> tuple
     if given is not None and not _names(given, tag, weakly=False):
         raise Refusal(Code.PRECONDITION_FAILED, "The file has changed")
     kept = b"private, no-cache" if opened.cached else b"no-store"
+    if opened.lasts is not None:
+        kept = b"private, max-age=%d" % opened.lasts
     about: Headers = [(b"etag", tag), (b"accept-ranges", b"bytes"), (b"cache-control", kept)]
     given = headers.get(b"if-none-match")
     if given is not None and _names(given, tag, weakly=True):
@@ -201,8 +203,8 @@ def answer(method: str, headers: Mapping[bytes, bytes], opened: Opened) -> tuple
             about.append((b"content-range", b"bytes %d-%d/%d" % (start, start + size - 1, opened.size)))
     about += [
         (b"content-type", opened.media_type.encode("latin-1")),
-        (b"content-disposition", disposition(opened.name)),
         (b"content-length", b"%d" % size),
+        *([(b"content-disposition", disposition(opened.name))] if opened.lasts is None else []),
     ]
     return status, about, PartOfFile(opened, start, size)
 

@@ -6,7 +6,8 @@ from resolvers.errors import Code, Refusal
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.people import account
 from rest_compat.http.errors import refused
-from rest_compat.http.table import PATCH, POST, Reply
+from resolvers.people.account import avatars
+from rest_compat.http.table import DELETE, GET, PATCH, POST, Download, Reply, Upload
 
 ME = "/api/v1/users/me"
 PASSWORD = f"{ME}/password"
@@ -27,4 +28,12 @@ ROUTES = (
     POST("/api/v1/auth/account/delete", account.delete_account, Success),
     PATCH(ME, account.update_profile, account.Profile),
     POST(PASSWORD, account.change_password, account.PasswordChanged, refuses=_refuses),
+    POST(
+        f"{ME}/avatar",
+        avatars.upload_avatar,
+        account.Profile,
+        body=Upload(avatars.MOST_SENT, instead_of="content", form=avatars.FIELD),
+    ),
+    DELETE(f"{ME}/avatar", avatars.delete_avatar, account.Profile),
+    GET("/api/v1/users/{id}/avatar", avatars.get_avatar, gives=Download()),
 )

@@ -7,6 +7,7 @@ from resolvers.instance.ports import Mail, Undeliverable
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel.writing.context import Context
+from resolvers.people.account.avatars import AVATAR_GONE, OfGoneUser, place_of
 from resolvers.people.account.email import MAIL_LINK, MAIL_NOTICE, OfEmailChange, make_link, make_notice
 from runtime.engine.background import Work, carries
 
@@ -18,6 +19,11 @@ Make = Callable[[Context, str], Awaitable[Mail | None]]
 async def mail_link(work: Work, data: OfEmailChange) -> None:
     """Done again it mails the same link, under the same key."""
     await _mail(work, data, make_link)
+
+
+@carries(AVATAR_GONE)
+async def remove_avatar(work: Work, data: OfGoneUser) -> None:
+    await instance.store.discard(*place_of(data.user_id))
 
 
 @carries(MAIL_NOTICE)

@@ -116,6 +116,7 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
             for columns, condition in _done_by(model, person):
                 await _blank(ctx, model, condition, columns)
         await ctx.delete(User, person)
+        forget_avatar(ctx, user)
         scope["users"] = 1
     made = receipt(ctx, GdprActionType.erase, person, reason=data.reason, scope=scope)
     made.completed_at = await ctx.now()

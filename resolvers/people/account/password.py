@@ -22,6 +22,7 @@ from resolvers.kernel import (
     end_work,
     people_only,
 )
+from resolvers.people.account.avatars import forget_avatar
 from resolvers.people.auth.login import count_failure
 from resolvers.people.recovery import Password, end_links, set_password
 from resolvers.people.workspaces.files import WORKSPACE_GONE
@@ -111,7 +112,7 @@ async def delete_account(ctx: Context, data: DeleteAccount) -> Success:
         raise Refusal(Code.CONFLICT, LAST_PERSON)
     await _leave_workspaces(ctx)
     ctx.workspace_id, ctx.role = None, None
-    await ctx.delete(User, ctx.user_id)
+    forget_avatar(ctx, await ctx.delete(User, ctx.user_id))
     ctx.nobody = True
     ctx.ring(Topic.access, ctx.user_id)
     ctx.session = "ended"
