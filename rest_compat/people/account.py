@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from resolvers.errors import Code, Refusal
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.people import account
-from rest_compat.http.errors import refused
 from resolvers.people.account import avatars
+from rest_compat.http.errors import refused
 from rest_compat.http.table import DELETE, GET, PATCH, POST, Download, Reply, Upload
 
 ME = "/api/v1/users/me"
@@ -14,8 +14,7 @@ PASSWORD = f"{ME}/password"
 
 
 def _refuses(headers: Mapping[bytes, bytes], refusal: Refusal) -> Reply | None:
-    """A wrong password is UNAUTHENTICATED here, with no reason that ends the session (contract: users.change_password).
-    """
+    """A wrong password is UNAUTHENTICATED here, without a reason that ends the session (users.change_password)."""
     if refusal.reason != account.REASON:
         return None
     return Reply(*refused(Refusal(Code.UNAUTHENTICATED, refusal.detail), PASSWORD))

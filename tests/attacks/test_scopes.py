@@ -89,6 +89,8 @@ def test_the_scope_of_an_operation_can_be_handed_out(op: Operation[Any]) -> None
 
 OF_PERSONS = {
     "users.update_me",
+    "users.avatar_delete",
+    "users.avatar_upload",
     "auth.account_delete",
     "auth.cli_token_create",
     "auth.cli_token_revoke",

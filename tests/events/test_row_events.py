@@ -41,6 +41,8 @@ SILENT = {
     "approvals.reset_auto_tuning": "decisions that are remembered are in no list",
     "auth.account_delete": _ACCOUNT,
     "users.update_me": _ACCOUNT,
+    "users.avatar_delete": _ACCOUNT,
+    "users.avatar_upload": _ACCOUNT,
     "auth.bootstrap": _ACCOUNT,
     "auth.cli_token_create": _ACCOUNT,
     "auth.cli_token_revoke": _ACCOUNT,

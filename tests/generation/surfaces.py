@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,7 +119,10 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
     if route.takes_body:
         body = {"content": content_of(route, raw), "headers": {"content-type": "application/json"}}
     elif route.upload is not None and route.upload.form is not None:
-        body = {"files": {route.upload.form: ("example.txt", b"example")}}
+        # what is no text is base64 on surfaces without uploads
+        given = raw.pop(route.upload.instead_of or "", None)
+        content = b"example" if given is None else b64decode(given)
+        body = {"files": {route.upload.form: ("example.txt", content)}}
     elif route.upload is not None:
         body = {"content": str(raw.pop(route.upload.instead_of or "", "")).encode()}
     if not route.takes_body and (route.method in ("GET", "DELETE") or route.upload is not None):

@@ -25,6 +25,7 @@ from resolvers.kernel import Action, Code, Context, Holder, Output, Refusal, Top
 from resolvers.kernel.writing.persons import belongs_elsewhere, erase_in_audit, forget_answers
 from resolvers.oversight.admin.archive import end_archives, remove_archives
 from resolvers.oversight.admin.gdpr import DeletePersonalData, receipt, remove_texts
+from resolvers.people.account.avatars import forget_avatar
 from resolvers.people.workspaces.files import CHAT_GONE, detach, speakers_in
 from resolvers.people.workspaces.members import is_last_owner
 

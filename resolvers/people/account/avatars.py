@@ -108,13 +108,13 @@ async def upload_avatar(ctx: Context, data: UploadAvatar) -> Profile:
     A PNG, JPEG or WebP file, whatever its name and declared type, with at most 4096 pixels a side. In REST, a form with
     the part `file`, of at most 2 MiB. Every signed-in user of the server can see it. Its address changes.
     """
-    content = await _received(ctx, data)
+    folder, content = folder_of(ctx, ctx.user_id), await _received(ctx, data)
     await asyncio.to_thread(check_picture, content)
     async with ctx.outside.store.receive(Arriving(_at_once(content), MOST)) as received:
         await ctx.begin()
         user = await ctx.get(User, ctx.user_id, lock=True)  # of two uploads, the later one has file and address
         url = f"{address_of(user.id)}?v={await _next_version(ctx, user)}"
-        await folder_of(ctx, user.id).keep(received, NAME)
+        await folder.keep(received, NAME)
         return Profile.of(await ctx.update(User, user.id, avatar_url=url))
 
 
@@ -126,6 +126,7 @@ async def delete_avatar(ctx: Context, data: NoInput) -> Profile:
 
     Succeeds also if there is none. A picture of a sign-in provider is no longer shown, too.
     """
+    folder = folder_of(ctx, ctx.user_id)
     await ctx.begin()
     user = await ctx.get(User, ctx.user_id, lock=True)
     if user.avatar_url is None:
@@ -133,7 +134,7 @@ async def delete_avatar(ctx: Context, data: NoInput) -> Profile:
     changed = await ctx.update(User, user.id, avatar_url=None)
     if is_stored(user):
         try:
-            await folder_of(ctx, user.id).remove(NAME)
+            await folder.remove(NAME)
         except Refusal as refusal:
             if refusal.code is not Code.NOT_FOUND:
                 raise
@@ -179,7 +180,7 @@ def check_picture(content: bytes) -> None:
     """Refuses what is no picture of a kind and size that are taken. Only headers are read: nothing is decoded, so that
     a small file of many pixels costs nothing.
     """
-    import imagesize  # noqa: PLC0415 - few calls need it
+    import imagesize
 
     if media_type_of(content[:HEAD]) is None:
         raise invalid(FIELD, UNKNOWN)

@@ -256,8 +256,7 @@ async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) ->
 
 
 async def end_sessions(ctx: Context, user_id: str, reason: RevokedReason, *, but: str = "") -> int:
-    """Ends all sessions of a user and closes their sockets. `but`: a session to keep. Returns their number.
-    """
+    """Ends all sessions of a user and closes their sockets. `but`: a session to keep. Returns their number."""
     own = (col(Session.user_id) == user_id, col(Session.id) != but)
     active = (col(Session.revoked_at).is_(None), col(Session.expires_at) > func.now())
     ended = await ctx.update_where(Session, *own, *active, revoked_at=NOW, revoked_reason=reason)

@@ -1,5 +1,8 @@
 """Cases of the own account, for the tests that are made for every operation."""
 
+import base64
+import struct
+import zlib
 from datetime import timedelta
 
 from models.people.account import EmailChange
@@ -8,6 +11,19 @@ from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import PASSWORD, Recipe
 from tests.world import now
+
+
+def png(width: int = 1, height: int = 1) -> bytes:
+    """A PNG that says it has so many pixels, and has none of them."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+PNG = png()
 
 
 def email_token_of(plot: Plot) -> str:
@@ -30,6 +46,8 @@ RECIPES = {
     "auth.email_confirm": Recipe({"token": lambda world: email_token_of(world.home)}),
     "users.change_password": Recipe({"current_password": PASSWORD, "new_password": PASSWORD}),
     "users.update_me": Recipe({"full_name": "Grace Hopper"}),
+    "users.avatar_upload": Recipe({"content": base64.b64encode(PNG).decode()}),
+    "users.avatar": Recipe({"id": lambda world: world.home.owner.user_id}, refused=Code.NOT_FOUND),  # there is none
     "auth.account_delete": Recipe({"password": PASSWORD}, refused=Code.CONFLICT),  # the owner has other members
 }
 PROSE = ("users.change_password", "auth.account_delete")

@@ -1,18 +1,20 @@
 """A change of the own password: what it asks for, and what it ends."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import httpx2
 import pytest
 
+from models.people.auth import Session
 from resolvers.instance.crypto import digest
 from resolvers.instance.passwords import Passwords
 from resolvers.people.account import LOCKED, WITHOUT, WRONG
 from tests.every import each_of
 from tests.live.sockets import client_of
 from tests.people.auth.browsers import PASSWORD, Browser, signed_in
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 PATH, SESSIONS, NEW = "/api/v1/auth/password", "/api/v1/auth/sessions", "a new horse battery"
@@ -55,12 +57,8 @@ async def test_all_other_sessions_end_with_their_sockets(world: World) -> None:
     async with client_of(world, browser) as own, client_of(world, second) as other:
         await own.settle()
         await other.settle()
-        expired = (
-            "INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, now() - interval '1 second')",
-            "s_" + digest(user.id),
-            user.id,
-        )
-        await world.database.execute(*expired)
+        expired = Session(id="s_" + digest(user.id), user_id=user.id, expires_at=now() - timedelta(seconds=1))
+        await world.add(expired)
         assert (await change(browser)).json() == {"success": True, "sessions_revoked": 1}
         await other.hears("session_revoked")
         await own.settle()

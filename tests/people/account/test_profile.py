@@ -30,10 +30,11 @@ async def test_a_name_of_1_to_100_characters_is_taken(world: World, name: str) -
 
 
 @each_of(
-    "body", [{}, {"full_name": None}, {"full_name": ""}, {"full_name": "  "}, {"full_name": "a" * 101}, {"full_name": 7}, []]
+    "body",
+    [{}, {"full_name": None}, {"full_name": ""}, {"full_name": "  "}, {"full_name": "a" * 101}, {"full_name": 7}, []],
 )
 async def test_what_is_refused_changes_nothing(world: World, body: Any) -> None:
-    browser, user = await signed_in(world)
+    browser, _ = await signed_in(world)
     before = await world.snapshot()
     assert (await browser.send("PATCH", PATH, json=body)).status_code == 400
     assert await world.snapshot() == before
@@ -50,9 +51,13 @@ async def test_a_token_with_scopes_renames_nobody(world: World) -> None:
 async def test_by_graphql(world: World) -> None:
     """Clients that ask for `success`, which was the whole answer once, get it."""
     browser, user = await signed_in(world)
-    document = "mutation($in: UpdateProfileInput!) { updateProfile(input: $in) { success id email fullName avatarUrl } }"
-    answer = await browser.send("POST", "/graphql", json={"query": document, "variables": {"in": {"fullName": "Grace"}}})
+    document = (
+        "mutation($in: UpdateProfileInput!) { updateProfile(input: $in) { success id email fullName avatarUrl } }"
+    )
+    answer = await browser.send(
+        "POST", "/graphql", json={"query": document, "variables": {"in": {"fullName": "Grace"}}}
+    )
     shown = {"success": True, "id": user.id, "email": user.email, "fullName": "Grace", "avatarUrl": None}
-    assert answer.json() == {"data": {"updateProfile": shown}}
+    assert answer.json()["data"] == {"updateProfile": shown}
     nothing = (await browser.send("POST", "/graphql", json={"query": document, "variables": {"in": {}}})).json()
     assert nothing["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
