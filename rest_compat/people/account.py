@@ -34,5 +34,5 @@ ROUTES = (
         body=Upload(avatars.MOST_SENT, instead_of="content", form=avatars.FIELD),
     ),
     DELETE(f"{ME}/avatar", avatars.delete_avatar, account.Profile),
-    GET("/api/v1/users/{id}/avatar", avatars.get_avatar, gives=Download()),
+    GET("/api/v1/users/{userId}/avatar", avatars.get_avatar, gives=Download()),
 )

@@ -164,6 +164,7 @@ def test_the_operations_of_every_token_are_these() -> None:
         "system.license",
         "system.runtime",
         "system.version",
+        "users.avatar",
         "viewer.capabilities",
         "viewer.get",
         "viewer.operations",

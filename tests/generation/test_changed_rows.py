@@ -29,6 +29,7 @@ _PERSON = "the person's data are gone, or leave the service"
 UNSHOWN: dict[str, str] = {
     **dict.fromkeys(("auth.cli_token_create", "auth.cli_token_revoke", "auth.cli_token_rotate"), _ACCOUNT),
     **dict.fromkeys(("auth.email_confirm", "auth.login", "auth.pair_redeem", "auth.reset", "auth.signup"), _ACCOUNT),
+    **dict.fromkeys([f"users.{verb}" for verb in ("avatar_upload", "change_password", "update_me")], _ACCOUNT),
     **dict.fromkeys(("invitations.signup", "onboarding.complete", "onboarding.setup"), _ACCOUNT),
     **dict.fromkeys(("admin.gdpr_archive", "admin.gdpr_delete", "admin.gdpr_erase", "admin.gdpr_export"), _PERSON),
     **dict.fromkeys(("admin.log_level_set", "admin.memory_config_patch", "admin.retention_set"), _NO_ID),

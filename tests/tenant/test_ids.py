@@ -31,6 +31,7 @@ WITHOUT_WHAT_IT_NEEDS = {
     "backups.metrics": "FORBIDDEN",  # nobody is the owner
     "cache.images.list": "UNAVAILABLE",
     "crews.files.download": "NOT_FOUND",
+    "users.avatar": "NOT_FOUND",  # a file
     "notification_channels.test": "BAD_GATEWAY",  # who answers
 }
 """Reads that are refused here for every caller."""

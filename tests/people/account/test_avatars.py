@@ -115,8 +115,7 @@ async def test_the_size_of_the_form_is_bounded(world: World) -> None:
 async def test_a_later_picture_has_another_address_and_replaces_the_file(world: World) -> None:
     browser, user = await signed_in(world)
     urls = [(await upload(browser, png(side, side))).json()["avatar_url"] for side in (1, 2, 3)]
-    versions = [int(url.rpartition("=")[2]) for url in urls]
-    assert versions == sorted(set(versions))
+    assert len(set(urls)) == 3
     assert (await browser.send("GET", urls[0])).content == png(3, 3)
     assert [path.name for path in stored(world, user).parent.iterdir()] == ["avatar"]
 
