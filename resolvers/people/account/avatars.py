@@ -104,10 +104,10 @@ def forget_avatar(ctx: Context, user: User) -> None:
     late=True,
 )
 async def upload_avatar(ctx: Context, data: UploadAvatar) -> Profile:
-    """Replace the caller's avatar.
+    """Set the caller's avatar.
 
-    A PNG, JPEG or WebP file, whatever its name and declared type, with at most 4096 pixels a side. In REST, a form with
-    the part `file`, of at most 2 MiB. Every signed-in user of the server can see it. Its address changes.
+    A PNG, JPEG or WebP file by its content, regardless of its name, with at most 4096 pixels a side. In REST, a form
+    with the part `file`, of at most 2 MiB. Every signed-in user of the server can see it. Its address changes.
     """
     folder, content = folder_of(ctx, ctx.user_id), await _received(ctx, data)
     await asyncio.to_thread(check_picture, content)
@@ -190,7 +190,7 @@ def check_picture(content: bytes) -> None:
         raise invalid(FIELD, UNKNOWN)
     try:
         width, height = imagesize.get(BytesIO(content))
-    except Exception:  # a damaged file, whatever the library finds wrong with it
+    except Exception:  # a damaged file; the library raises errors of many kinds
         raise invalid(FIELD, UNKNOWN) from None
     if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
         raise invalid(FIELD, UNKNOWN if width < 0 else SIZE)

@@ -34,7 +34,7 @@ WITHOUT = "This account has no password; request a password-reset link to set on
 CHANGED = "The password was changed meanwhile; try again"
 LOCKED = "The account is locked after too many wrong passwords; try again in five minutes"
 REASON = "wrong_password"
-"""Of a FORBIDDEN that is no missing right: some addresses answer it as unauthenticated."""
+"""The reason of a FORBIDDEN that is no missing right: one address answers it as unauthenticated."""
 LAST_PERSON = "The last user of this server cannot be deleted: no user could sign in afterwards"
 OWNS = "Remove the other members first; you are the last owner of"
 MOST_NAMED = 10
