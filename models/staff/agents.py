@@ -171,6 +171,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     persona: str | None = text_field(PERSONA, default=None, holds=MENTIONS)
     avatar_seed: str | None = text_field(LINE, default=None, holds=NOTHING)
     avatar_style: str | None = text_field(LINE, default=None, holds=NOTHING)
+    avatar_digest: str | None = text_field(LINE, default=None, holds=NOTHING)  # of the stored picture
     timeout_seconds: int = 1800
     tool_profile: ToolProfile = enum_field(ToolProfile.CODING)
     memory_enabled: bool = False

@@ -14,12 +14,12 @@ class InboxItemJSON(Wire, of=InboxItem):
 
     fields = """
         id workspace_id kind source_id target_user_id target_role title body_md sender_type sender_id sender_name
-        avatar_seed avatar_style state priority blocking payload read_at resolved_at resolved_by_user_id resolved_action
-        created_at updated_at
+        avatar_seed avatar_style avatar_url state priority blocking payload read_at resolved_at resolved_by_user_id
+        resolved_action created_at updated_at
     """
     absent = """
-        target_user_id target_role body_md sender_type sender_id sender_name avatar_seed avatar_style payload
-        resolved_by_user_id resolved_action
+        target_user_id target_role body_md sender_type sender_id sender_name avatar_seed avatar_style avatar_url
+        payload resolved_by_user_id resolved_action
     """
     read_at: Annotated[str | None, From("read_at_ms"), Absent()]
     resolved_at: Annotated[str | None, From("resolved_at_ms"), Absent()]

@@ -372,6 +372,8 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
             else schema
         )
         good["content"] = {"application/json": {"schema": schema}}
+    if route.sends is not None:
+        good["content"] = {route.sends: {"schema": {"type": "string"}}}
     made = {str(route.status): good}
     if route.gives is not None:
         made |= route.gives.documented(good)

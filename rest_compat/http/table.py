@@ -212,7 +212,8 @@ class Route:
     `body`: ValueOf, or Upload, and `gives`: Download or Streaming, are bodies of any size; the other fields of an
     Upload's command come from the query, and the rows of a Streaming have the shape of `wire`. The documentation of
     `answers` is in `redirects`, which says who is redirected, `or_status`, another status with the same body, and
-    `probe`: the unavailable answer has the same body. `refuses`: another answer to a refusal, by the headers of the
+    `probe`: the unavailable answer has the same body, and `sends`, the media
+    type of a body that is no JSON. `refuses`: another answer to a refusal, by the headers of the
     request, for a route that browsers open; `in_text`: it is plain text. `heads`: headers of every answer, including
     refusals, by the known facts about the caller.
     """
@@ -236,6 +237,7 @@ class Route:
     redirects: str | None = None
     or_status: int | None = None
     probe: bool = False
+    sends: str | None = None
     with_body: bool = False
     body: Upload | ValueOf | None = None
     gives: Download | Streaming | None = None

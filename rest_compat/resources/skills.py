@@ -13,8 +13,8 @@ from rest_compat.http.table import DELETE, GET, POST, Absent, From, Reply, Reque
 
 class InstalledAgentJSON(Wire, of=skills.InstalledAgent):
     fields = """
-        agent_id agent_slug agent_name avatar_seed avatar_style crew_id crew_slug crew_name crew_color crew_icon
-        crew_avatar_style
+        agent_id agent_slug agent_name avatar_seed avatar_style avatar_url crew_id crew_slug crew_name crew_color
+        crew_icon crew_avatar_style
     """
 
 

@@ -3,16 +3,33 @@
 from datetime import datetime
 from typing import Annotated, Any
 
+import orjson
 from pydantic import Field
 
 from models.staff.agents import Agent, AgentStatus
 from models.staff.crews import Crew
 from models.staff.runs import ChatEventType, Run, RunFrame
+from resolvers.kernel.declarations.operation import Answer
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.staff import agents
-from resolvers.staff.agents import debugging, desk, files, learning, models, peers, workplace
+from resolvers.staff.agents import avatars, debugging, desk, files, learning, models, peers, presence, workplace
 from resolvers.staff.crews.files import MOST, FileInfo, FileSaved
-from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, Download, From, Null, Upload, Wire
+from rest_compat.http.errors import Headers
+from rest_compat.http.table import (
+    DELETE,
+    GET,
+    PATCH,
+    POST,
+    PUT,
+    Absent,
+    Download,
+    From,
+    Null,
+    Reply,
+    Request,
+    Upload,
+    Wire,
+)
 
 
 class AgentCrewJSON(Wire, of=Crew):
@@ -28,9 +45,10 @@ class AgentCountsJSON(Wire, of=Agent):
 class AgentColumnsJSON(Wire, of=Agent):
     fields = """
         id crew_id workspace_id name slug description role_title agent_role lead_mode status cli_adapter llm_provider
-        llm_model system_prompt avatar_seed avatar_style timeout_seconds tool_profile memory_enabled cli_tools
-        schedule_cron schedule_prompt schedule_enabled schedule_last_run schedule_next_run webhook_require_timestamp
-        mcp_config_json created_at updated_at ephemeral expires_at expired_at parent_lead_id hire_reason counts
+        llm_model system_prompt avatar_seed avatar_style avatar_url timeout_seconds tool_profile memory_enabled
+        cli_tools schedule_cron schedule_prompt schedule_enabled schedule_last_run schedule_next_run
+        webhook_require_timestamp mcp_config_json created_at updated_at ephemeral expires_at expired_at
+        parent_lead_id hire_reason counts
     """
     absent = "mcp_config_json"
     counts: AgentCountsJSON = Field(alias="_count")
@@ -94,16 +112,33 @@ class LearningJSON(Wire, of=Agent):
     reason: Annotated[str | None, From("learning_reason"), Absent()]
 
 
+SVG = "image/svg+xml"
+PICTURE: Headers = [
+    (b"content-type", SVG.encode()),
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
+    (b"cache-control", b"private, max-age=31536000, immutable"),
+]
+
+
+def _picture(request: Request, answer: Answer) -> Reply:
+    return Reply(200, orjson.loads(answer.body or b"{}")["svg"].encode(), list(PICTURE))
+
+
+AVATAR = "/api/v1/agents/{agentId}/avatar"
 PEERS = "/api/v1/agents/{agentId}/peers"
 ROUTES = (
     GET("/api/v1/agents", agents.list_agents, list[AgentJSON]),
     POST("/api/v1/agents", agents.create_agent, NewAgentJSON, status=201),
     GET("/api/v1/agents/crews-status", agents.crews_status, CrewsStatusJSON),
     GET("/api/v1/agent-load", agents.agent_load, list[AgentLoadJSON]),
+    GET("/api/v1/presence/roster", presence.read_roster, presence.Roster),
     GET("/api/v1/models", models.list_models, models.ModelList),
     GET("/api/v1/agents/{agentId}", agents.get_agent, AgentJSON),
     PATCH("/api/v1/agents/{agentId}", agents.update_agent, AgentJSON),
     DELETE("/api/v1/agents/{agentId}", agents.delete_agent, Success),
+    GET(AVATAR, avatars.get_agent_avatar, answers=_picture, sends=SVG),
+    PUT(AVATAR, avatars.store_agent_avatar, avatars.AvatarStored),
+    DELETE(AVATAR, avatars.delete_agent_avatar, status=204),
     GET("/api/v1/agents/{agentId}/runs", agents.list_runs_of_agent, list[AgentRunJSON]),
     GET("/api/v1/agents/{agentId}/logs", agents.list_logs, list[LogEntryJSON]),
     GET("/api/v1/agents/{agentId}/debug", debugging.debug_agent, debugging.AgentDebug),

@@ -7,7 +7,18 @@ import strawberry
 from models.staff.agents import Agent
 from models.staff.runs import RunFrame
 from resolvers.staff import agents as agent_ops
-from resolvers.staff.agents import debugging, desk, files, finding, learning, models, peers, workplace
+from resolvers.staff.agents import (
+    avatars,
+    debugging,
+    desk,
+    files,
+    finding,
+    learning,
+    models,
+    peers,
+    presence,
+    workplace,
+)
 from schema.bridge.fields import acts, mutation, node, output, query
 
 output(
@@ -36,13 +47,13 @@ class AgentType:
 
     fields = """
         id workspace_id crew_id crew name slug description role_title agent_role lead_mode status cli_adapter
-        llm_provider llm_model system_prompt effective_persona persona_versions avatar_seed avatar_style timeout_seconds
-        tool_profile memory_enabled learning_enabled learning_set_by_user_id learning_set_at learning_reason cli_tools
-        mcp_config_json schedule_cron schedule_prompt schedule_enabled schedule_last_run schedule_next_run
-        webhook_require_timestamp ephemeral expires_at expired_at parent_lead_id parent_lead led_missions mission_tasks
-        hire_reason created_by_user_id created_at updated_at version skill_count credential_count chat_count chats runs
-        inbox_items costs budgets skills credentials integrations resolved_integrations folders approvals escalations
-        viewer_can
+        llm_provider llm_model system_prompt effective_persona persona_versions avatar_seed avatar_style avatar_url
+        timeout_seconds tool_profile memory_enabled learning_enabled learning_set_by_user_id learning_set_at
+        learning_reason cli_tools mcp_config_json schedule_cron schedule_prompt schedule_enabled schedule_last_run
+        schedule_next_run webhook_require_timestamp ephemeral expires_at expired_at parent_lead_id parent_lead
+        led_missions mission_tasks hire_reason created_by_user_id created_at updated_at version skill_count
+        credential_count chat_count chats runs inbox_items costs budgets skills credentials integrations
+        resolved_integrations folders approvals escalations viewer_can
     """
     viewer_can = acts()
     effective_persona = strawberry.field(name="persona")
@@ -63,6 +74,7 @@ class AgentType:
         description="The time at which an ephemeral agent expired; it can be rehired.",
     )
     hire_reason = strawberry.field(description="One line per hire and rehire.")
+    avatar_url = strawberry.field(description="Address of the stored avatar; null without one.")
     version = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
     inbox_items = strawberry.field(description="Escalations of the agent.")
     costs = strawberry.field(description="Entries of the last 30 days, newest first.")
@@ -125,6 +137,7 @@ class AgentQuery:
     agent_by_slug = query(agent_ops.get_agent_by_slug, AgentType)
     crews_status = query(agent_ops.crews_status, CrewsStatusType)
     agent_load = query(agent_ops.agent_load, AgentLoadType)
+    roster = query(presence.read_roster)
     models = query(models.list_models)
     agent_files = query(files.list_agent_files)
     agent_learning = query(learning.get_learning, AgentType)
@@ -141,6 +154,8 @@ class AgentMutation:
     create_agent = mutation(agent_ops.create_agent, AgentType)
     update_agent = mutation(agent_ops.update_agent, AgentType)
     delete_agent = mutation(agent_ops.delete_agent)
+    store_agent_avatar = mutation(avatars.store_agent_avatar)
+    delete_agent_avatar = mutation(avatars.delete_agent_avatar)
     save_agent_file = mutation(files.save_agent_file)
     set_agent_learning = mutation(learning.set_learning, AgentType)
     read_agent_peer_card = mutation(peers.read_peer_card)

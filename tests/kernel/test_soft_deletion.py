@@ -38,6 +38,7 @@ EFFECTS: dict[tuple[str, str, str], tuple[str, str]] = {
     ("credentials", "credential_rotations", "credential_id"): (KEPT, HISTORY),
     ("credentials", "escalations", "credential_id"): (KEPT, HISTORY),
     ("credentials", "oauth_states", "credential_id"): (KEPT, ASKED),
+    ("agents", "agent_avatars", "agent_id"): (GONE, "a deleted agent has no picture"),
     ("agents", "agent_credentials", "agent_id"): (KEPT, HIDDEN),
     ("agents", "agent_mcp_bindings", "agent_id"): (KEPT, "a server that was one agent's is not given to all"),
     ("agents", "agent_skills", "agent_id"): (KEPT, HIDDEN),

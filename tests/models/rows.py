@@ -49,6 +49,7 @@ from models.resources.oauth import OAuthState
 from models.resources.skills import AgentSkill, Skill, SkillProposal
 from models.retention import RetentionKind, RetentionRule
 from models.sealed import MARK, Sealed
+from models.staff.agent_avatars import AgentAvatar
 from models.staff.agents import Agent, AgentRole
 from models.staff.assignments import Escalation, PeerConversation
 from models.staff.chats import (
@@ -158,6 +159,7 @@ def _taught(name: str, crew: Crew, agent: Agent) -> list[SQLModel]:
     return [
         skill,
         AgentSkill(agent_id=agent.id, skill_id=skill.id, **here),
+        AgentAvatar(agent_id=agent.id, svg="<svg/>", **here),
         SkillProposal(
             crew_id=crew.id, file_name=f"skill-{name}.md", name="x", description="Use it", content="x", **here
         ),

@@ -1,8 +1,8 @@
 """The lists of agents, for the oracle."""
 
-from tests.reader.oracle import Asker, Key, Listing, Order, Store, ordered
+from tests.reader.oracle import Asker, Key, Listing, Order, Row, Store, ordered
 from tests.reader.skill_twins import found
-from tests.reader.words import Arguments, Root, Rule, fits, tenants
+from tests.reader.words import Arguments, Root, Rule, Value, fits, tenants
 
 IN_ORDER: Order = (
     Key(lambda row: row["expired_at"] is None, True, "flag"),
@@ -27,5 +27,12 @@ def agents(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     return Listing("Agent", ordered(rows, IN_ORDER), IN_ORDER, (100, 500))
 
 
+def picture(store: Store, asker: Asker, row: Row) -> str | None:
+    digest = row["avatar_digest"]
+    place = f"/api/v1/agents/{row['id']}/avatar"
+    return None if digest is None else f"{place}?v={digest}&workspace_id={row['workspace_id']}"
+
+
+DERIVED: dict[tuple[str, str], Value] = {("Agent", "avatar_url"): picture}
 HERE: dict[str, Root] = {"agents": agents, "findAgents": agents}
 ORDERS: dict[str, Order] = dict.fromkeys(HERE, IN_ORDER)

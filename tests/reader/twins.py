@@ -263,6 +263,7 @@ CONFIDENTIAL = {("Agent", "mcp_config_json"), *(("Crew", name) for name in CONFI
 """Null below MANAGER."""
 
 DERIVED: dict[tuple[str, str], Value] = {
+    **agent_twins.DERIVED,
     **build_twins.DERIVED,
     ("FeatureFlag", "id_here"): lambda store, asker, row: f"{row['id']}:{asker.workspace_id}",
     ("FeatureFlag", "override_enabled"): override,

@@ -26,6 +26,7 @@ from resolvers.kernel import (
     View,
     at_most,
     constant,
+    derived,
     extend,
     graph,
     many,
@@ -33,6 +34,7 @@ from resolvers.kernel import (
     precise,
     query,
 )
+from resolvers.rules.agent_pictures import stored_picture
 
 ITEM = Subject(InboxItem, "id", called="Inbox item")
 ItemId = Annotated[str, Field(strict=True, max_length=LONGEST_ITEM_ID)]
@@ -83,6 +85,12 @@ def _is_for(item: Any, scope: Any) -> Any:
     )
 
 
+def _picture(item: Any, scope: Any) -> Any:
+    """The stored picture of the agent that sent it."""
+    agent, seen = scope.beside(Agent, item)
+    return scope.scalar(select(stored_picture(agent.c)).where(agent.c.id == item.sender_id, *seen))
+
+
 def narrowed(rows: Rows[InboxItem], data: ListInbox) -> Rows[InboxItem]:
     rows = rows.matching(data)
     if data.state is InboxFilter.all:
@@ -96,6 +104,7 @@ graph(
     scope="workspace:read",
     visible=_is_for,
     sender_agent=one(Agent, "sender_id"),
+    avatar_url=derived(str | None, _picture),
     **{f"{time}_ms": precise(time) for time in TIMES},
 )
 for owner, key in ((Workspace, "workspace_id"), (Agent, "sender_id")):

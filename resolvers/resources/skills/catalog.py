@@ -41,6 +41,7 @@ from resolvers.kernel import (
     sums_up,
 )
 from resolvers.kernel.reader import Derived
+from resolvers.rules.agent_pictures import stored_picture
 
 SKILL = Subject(Skill, "id")
 NOT_YOURS = "Only the workspace that created the skill can change it"
@@ -79,6 +80,7 @@ class InstalledAgent(View):
     agent_name: str
     avatar_seed: str | None
     avatar_style: str | None
+    avatar_url: str | None
     crew_id: str | None
     crew_slug: str | None
     crew_name: str | None
@@ -133,6 +135,7 @@ def _installed_on(skill: Any, scope: Any) -> Any:
         "agent_name": agent.c.name,
         "avatar_seed": agent.c.avatar_seed,
         "avatar_style": agent.c.avatar_style,
+        "avatar_url": stored_picture(agent.c),
         **{f"crew_{name}": crew.c[name] for name in ("id", "slug", "name", "color", "icon", "avatar_style")},
     }
     joined = ties.join(agent, true()).outerjoin(crew, (crew.c.id == agent.c.crew_id) & and_(true(), *seen))

@@ -11,6 +11,7 @@ from models import bounds
 from models.attention.inbox import InboxKind
 from models.people.workspaces import Workspace
 from models.resources.skills import AgentSkill
+from models.staff.agent_avatars import AgentAvatar
 from models.staff.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.staff.chats import Chat
 from models.staff.crews import Crew
@@ -68,6 +69,7 @@ from resolvers.rules.model_catalog import CURATED
 from resolvers.staff.agents.models import is_another_server
 from resolvers.staff.agents.permission import EDITED, may_create, may_edit
 from resolvers.staff.agents.webhook_secret import sealed
+from resolvers.staff.crews.pictures import forget_pictures
 
 newest_first = (col(Agent.expired_at).is_(None).desc(), col(Agent.listed_at).desc(), col(Agent.id).desc())
 """Ghosts last, then by the end or beginning of a life: agents_list_idx to the letter, all in one direction."""
@@ -136,6 +138,8 @@ HAS_LEAD = "The crew already has a LEAD"
 SLUG_TAKEN = "An agent with this slug already exists"
 TAKEN = {"agents_workspace_id_slug_key": SLUG_TAKEN, "agents_crew_id_lead_key": Clash(HAS_LEAD, "agent_role")}
 DEFAULT_TIMEOUT = 1800
+DRAWN_BY = ("avatar_seed", "avatar_style", "slug")
+"""A stored picture of an agent was drawn by these."""
 
 
 def none_if_empty(value: Any) -> Any:
@@ -259,6 +263,7 @@ async def delete_agent(ctx: Context, agent: Agent, data: ById) -> Success:
     await end_work(ctx, Holder.agent, agent.id)
     await ctx.delete(Agent, agent.id)
     await forget_attached(ctx, agent.id)
+    await ctx.delete_where(AgentAvatar, col(AgentAvatar.agent_id) == agent.id, including_hidden=True)
     ctx.enqueue(AGENT_GONE, agent_id=agent.id)
     await settle(ctx, InboxKind.waitpoint, agent.id, "deleted")
     ctx.audit("AGENT", agent.id)
@@ -373,6 +378,8 @@ async def update_agent(ctx: Context, agent: Agent, data: UpdateAgent) -> Agent:
     changes = sent | await _crew_changes(ctx, agent, sent) | _schedule_changes(agent, sent)
     if sent.get("agent_role") is AgentRole.LEAD:
         await _step_down(ctx, agent)
+    if any(sent.get(name, getattr(agent, name)) != getattr(agent, name) for name in DRAWN_BY):
+        await forget_pictures(ctx, col(Agent.id) == agent.id)
     changed = await ctx.update(Agent, agent.id, conflict=TAKEN, **changes)
     await _follow(ctx, agent, changed)
     ctx.audit("AGENT", agent.id, **_told(sent))

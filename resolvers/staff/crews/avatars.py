@@ -8,6 +8,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.kernel import Absent, Action, Bool, Code, Context, Emptied, Output, Refusal, Text, command
 from resolvers.staff.crews.members import CREW, ByCrew
+from resolvers.staff.crews.pictures import forget_pictures
 
 
 class ApplyAvatarStyle(ByCrew):
@@ -34,6 +35,7 @@ async def apply_avatar_style(ctx: Context, crew: Crew, data: ApplyAvatarStyle) -
     style = None if data.reset_overrides else data.avatar_style
     if style is None and not data.reset_overrides:
         raise Refusal(Code.BAD_REQUEST, "avatar_style is required", fields={"avatar_style": "is required"})
+    await forget_pictures(ctx, col(Agent.crew_id) == crew.id)
     changed = await ctx.update_where(Agent, col(Agent.crew_id) == crew.id, including_hidden=True, avatar_style=style)
     ctx.audit("CREW", crew.id, avatar_style=style, agents=len(changed))
     if data.reset_overrides:

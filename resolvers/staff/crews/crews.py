@@ -56,6 +56,7 @@ from resolvers.resources.integrations.written import crew_follows
 from resolvers.staff.crews.building import BUILD, begun, queued
 from resolvers.staff.crews.configuration import stored_on_create, stored_on_update
 from resolvers.staff.crews.containers import REMADE, STOP
+from resolvers.staff.crews.pictures import forget_pictures
 
 NOT_FOUND = "Crew not found"
 SLUG_TAKEN = "A crew with this slug already exists"
@@ -302,6 +303,8 @@ async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
             ctx.enqueue(BUILD, crew_id=crew.id, build_id=build["id"])
     if sent.keys() & REMADE and instance.containers is not None:
         ctx.enqueue(STOP, crew_id=crew.id)
+    if sent.get("avatar_style", crew.avatar_style) != crew.avatar_style:
+        await forget_pictures(ctx, col(Agent.crew_id) == crew.id, col(Agent.avatar_style).is_(None))
     edited = await ctx.edit(crew, conflict=SLUG_TAKEN, **changes)
     if "mcp_config_json" in sent:
         await crew_follows(ctx, edited, crew.mcp_config_json, sent["mcp_config_json"])

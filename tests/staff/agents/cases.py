@@ -5,6 +5,7 @@ from typing import Any
 
 from models.resources.credentials import AgentCredential
 from models.resources.skills import AgentSkill
+from models.staff.agent_avatars import AgentAvatar
 from models.staff.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
@@ -25,6 +26,7 @@ def _agent(plot: Plot, slug: str, **changes: Any) -> Agent:
         "persona": "You like tea",
         "avatar_seed": slug,
         "avatar_style": "bottts",
+        "avatar_digest": "0" * 16,
         "crew_id": plot["crew"].id,
         "created_by_user_id": plot.owner.user_id,
     }
@@ -80,6 +82,11 @@ def free_agent(plot: Plot) -> Agent:
 
 
 @entity
+def agent_avatar(plot: Plot) -> AgentAvatar:
+    return AgentAvatar(agent_id=plot["agent"].id, svg=SVG, **plot.here)
+
+
+@entity
 def agent_skill(plot: Plot) -> AgentSkill:
     return AgentSkill(agent_id=plot["agent"].id, skill_id=plot["skill"].id, config="{}", **plot.here)
 
@@ -91,10 +98,22 @@ def agent_credential(plot: Plot) -> AgentCredential:
 
 
 IDS = {"lead_agent_id": "lead", "parent_lead_id": "lead"}
-PROSE = frozenset({"agents.create", "agents.update", "agents.delete", "agents.peers_get", "agents.peers_delete"})
+PROSE = frozenset(
+    {
+        "agents.avatar_store",
+        "agents.avatar_delete",
+        "agents.create",
+        "agents.update",
+        "agents.delete",
+        "agents.peers_get",
+        "agents.peers_delete",
+    }
+)
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><circle cx="4" cy="4" r="3" fill="#123"/></svg>'
 RECIPES = dict.fromkeys(
     ("agents.peers_get", "agents.peers_delete"), Recipe({"user_id": lambda world: world.home.owner.user_id})
 ) | {
+    "agents.avatar_store": Recipe({"svg": SVG}, ids={"id": "lead"}),
     "agents.get_by_slug": Recipe({"slug": lambda world: world.home["agent"].slug}),
     "agents.learning_set": Recipe({"enabled": True, "reason": "Trusted"}),
     "models.list": Recipe({"provider": "GOOGLE"}),

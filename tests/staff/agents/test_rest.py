@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "crew_id": None, "description": None, "role_title": None, "agent_role": "AGENT", "lead_mode": None,
     "status": "IDLE", "cli_adapter": "CLAUDE_CODE",
     "llm_provider": None, "llm_model": None, "system_prompt": None, "avatar_seed": None, "avatar_style": None,
+    "avatar_url": None,
     "timeout_seconds": 1800,
     "tool_profile": "CODING", "memory_enabled": False, "cli_tools": None, "schedule_cron": None,
     "schedule_prompt": None, "schedule_enabled": False,
