@@ -97,8 +97,8 @@ async def test_where_a_skill_is_installed_is_told_in_its_own_workspace(world: Wo
         assert row["installed_on"] == [
             {
                 "agent_id": agent.id, "agent_slug": agent.slug, "agent_name": "Ada", "avatar_seed": "s",
-                "avatar_style": None, "crew_id": crew.id, "crew_slug": crew.slug, "crew_name": "Engine",
-                "crew_color": "blue", "crew_icon": "cog", "crew_avatar_style": None,
+                "avatar_style": None, "avatar_url": None, "crew_id": crew.id, "crew_slug": crew.slug,
+                "crew_name": "Engine", "crew_color": "blue", "crew_icon": "cog", "crew_avatar_style": None,
             }
         ]  # fmt: skip
     stranger, place = await newcomer(world, new_id())
