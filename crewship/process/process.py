@@ -31,8 +31,9 @@ from resolvers.kernel.declarations.operation import answered
 from resolvers.kernel.reader import check_graphs
 from resolvers.kernel.store.bus import bus
 from resolvers.kernel.store.database import database
-from resolvers.live import attendance, hub, presence
+from resolvers.live import ChatLine, attendance, hub, presence
 from resolvers.oversight.instance_settings.following import SettingsFollowing
+from resolvers.staff.chats import streaming
 
 COLLECT = (5_000, 4)
 """Thresholds of the collector: requests leave few cycles behind, so it looks for them every 5,000 objects instead of
@@ -99,6 +100,7 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
     await following.look()
     hub.start()
     attendance.start()
+    streaming.offer(ChatLine)
     followers = (log_level.run(), following.run())
     background = [asyncio.create_task(task) for task in (uses.run(), presence.run(), *followers)]
     if gc.isenabled():  # a process that has done nothing but load has next to nothing to collect
@@ -118,6 +120,7 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        streaming.offer(None)
         await attendance.stop()
         await hub.stop()
         await bus.close()

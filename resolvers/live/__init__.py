@@ -12,4 +12,5 @@ from resolvers.live.delivered import Delivered, Position
 from resolvers.live.following import RowsFollowing
 from resolvers.live.hub import hub
 from resolvers.live.presence import presence
+from resolvers.live.reading import ChatLine
 from resolvers.live.subscription import FROM_NOW, Listening, Subscription

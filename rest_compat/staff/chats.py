@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from models.staff.chats import Chat, ChatParticipant, Message
 from resolvers.staff import chats
-from resolvers.staff.chats import attachments
+from resolvers.staff.chats import attachments, streaming
 from rest_compat.http.envelopes import Envelope, FromInput
-from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Upload, Wire
+from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Streaming, Upload, Wire
 
 
 class ChatJSON(Wire, of=Chat):
@@ -56,6 +56,12 @@ def _whole_history(query: dict[str, str]) -> dict[str, str]:
     return dict(query) if query.keys() & {"limit", "offset"} else query | {"limit": chats.ALL}
 
 
+def _resumed(request: Any) -> dict[str, Any]:
+    """The query, and without a number in it the one of the last event that the client has seen."""
+    seen = request.headers.get(b"last-event-id", b"").decode("latin-1")
+    return {**({"last_seq": seen} if seen else {}), **request.query}
+
+
 CHAT = "/api/v1/chats/{chatId}"
 MESSAGE = f"{CHAT}/messages/{{messageId}}"
 ROUTES = (
@@ -73,6 +79,7 @@ ROUTES = (
     ),
     GET("/api/v1/chats", chats.list_chats, list[ChatSummaryJSON], envelope="data"),
     GET("/api/v1/chats/{chatId}", chats.get_chat, ChatSummaryJSON),
+    GET(f"{CHAT}/stream", streaming.stream_chat, gives=Streaming("application/x-ndjson"), reads=_resumed),
     GET("/api/v1/chats/{chatId}/messages", chats.list_messages, MessageListJSON, completes=_whole_history),
     GET(f"{MESSAGE}/reactions", chats.list_reactions, list[ReactionJSON], envelope="reactions"),
     POST(f"{MESSAGE}/reactions", chats.add_reaction, status=204),

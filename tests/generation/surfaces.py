@@ -82,6 +82,7 @@ class Outcome:
         )
 
 
+LINES = "application/x-ndjson"
 EVENTS, BEGUN = "text/event-stream", 10.0  # seconds; streams say at once that there is nothing
 
 
@@ -132,7 +133,8 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
     headers |= {"x-workspace-id": call.in_header} if call.in_header is not None else {}
     headers |= body.pop("headers", {})
     answer = await ask(client, route.method, path, params=query, headers=headers, **body)
-    content = _events(answer) if answer.headers.get("content-type") == EVENTS else _json(answer)
+    kind = answer.headers.get("content-type")
+    content = _events(answer) if kind == EVENTS else _lines(answer) if kind == LINES else _json(answer)
     client.cookies.clear()  # each call is a stranger to the one before
     code = None if answer.status_code < 400 else CODES[answer.status_code]
     text = content.get("detail", "") if code and isinstance(content, dict) else ""
@@ -157,6 +159,10 @@ def _caching(answer: httpx2.Response) -> Any:
 def _events(answer: httpx2.Response) -> list[Any]:
     lines = answer.text.split("\n")
     return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+
+
+def _lines(answer: httpx2.Response) -> list[Any]:
+    return [json.loads(line) for line in answer.text.splitlines()]
 
 
 def content_of(route: Route, raw: Mapping[str, Any]) -> bytes:

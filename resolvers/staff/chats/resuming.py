@@ -43,17 +43,23 @@ async def resume_chat(ctx: Context, data: ResumeChat) -> Missed:
 
     The frames of the live run after the last one received; none without a live run.
     """
-    nothing = Missed(after=data.last_seq, last=data.last_seq)
-    run = await ctx.select(Run, col(Run.chat_id) == data.chat_id, col(Run.status) == RunStatus.RUNNING).first()
-    if run is None:
-        return nothing
+    run = await running_in(ctx, data.chat_id)
+    return Missed(after=data.last_seq, last=data.last_seq) if run is None else await missed_of(ctx, run, data.last_seq)
+
+
+async def running_in(ctx: Context, chat_id: str) -> Run | None:
+    return await ctx.select(Run, col(Run.chat_id) == chat_id, col(Run.status) == RunStatus.RUNNING).first()
+
+
+async def missed_of(ctx: Context, run: Run, last_seq: int) -> Missed:
+    """The frames of a run after a number."""
     frame: Any = ctx.table(RunFrame).c
     newer = select(frame.seq, func.octet_length(cast(frame.payload, SQLText)).label("size"))
-    newer = newer.where(frame.run_id == run.id, frame.seq > data.last_seq).order_by(frame.seq).limit(MOST_FRAMES + 1)
+    newer = newer.where(frame.run_id == run.id, frame.seq > last_seq).order_by(frame.seq).limit(MOST_FRAMES + 1)
     found = newer.subquery().c
     first, last, count, size = (
         await ctx.report(select(func.min(found.seq), func.max(found.seq), func.count(), func.sum(found.size)))
     )[0]
     if not count:
-        return nothing
+        return Missed(after=last_seq, last=last_seq)
     return Missed(after=first - 1, last=last, overrun=count > MOST_FRAMES or size > MOST_BYTES)

@@ -118,6 +118,7 @@ RECIPES = {
     "chats.reactions_add": Recipe({"message_id": "turn-1", "emoji": "🎉"}, chosen=FREE),
     "chats.reactions_remove": Recipe({"message_id": "turn-1", "emoji": EMOJI}, chosen=FREE),
     "chats.create": Recipe(chosen=frozenset({"session_id"})),
+    "chats.stream": Recipe({"idle": 1}, ids={"chat_id": "second_chat"}),
     "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
     "chats.retry_run": Recipe(ids={"id": "run"}),
     "chats.branch": Recipe(ids={"message_id": "message"}),
