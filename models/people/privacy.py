@@ -1,4 +1,4 @@
-"""Peer cards: agents' notes about people, the people's consent, and the log of readers."""
+"""Peer cards and models of people: agents' notes about people, the people's consent, and the log of readers."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +21,9 @@ from models.base import (
 )
 from models.bounds import DESCRIPTION, LINE, NAME, NOTES
 from models.personal_data import NOTHING
+
+MODEL = 1_500
+"""The model of a user; in bytes of UTF-8 (contract: privacy), and so in characters, too."""
 
 
 class PeerAuditAction(StrEnum):
@@ -49,6 +52,22 @@ class PeerCard(TenantTable, Timestamps, table=True):
     path: str = text_field(LINE * 3, holds=NOTHING)
     bytes: int
     content: str = text_field(DESCRIPTION, holds=NOTHING)
+
+
+class UserModel(TenantTable, Timestamps, table=True):
+    """The facts that the agents of a workspace know of one user: a list of `- key: value`. An agent that remembers gets
+    it with each run for the user.
+    """
+
+    __tablename__ = "user_models"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "user_id"),
+        Index("user_models_user_id_idx", "user_id"),
+    )
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    user_slug: str = text_field(NAME, holds=NOTHING)
+    bytes: int
+    content: str = text_field(MODEL, holds=NOTHING)
 
 
 class PeerConsent(TenantRow, table=True):

@@ -11,10 +11,10 @@ from sqlmodel import col
 from models import bounds
 from models.attention.inbox import InboxItem
 from models.people.gdpr import GdprAction, GdprActionType, GdprStatus, new_action_id
-from models.people.privacy import PeerCard
+from models.people.privacy import PeerCard, UserModel
 from models.staff.memory import MemoryTier, MemoryVersion
 from resolvers.kernel import TRIMMED, Absent, Action, Code, Context, Id, Input, Output, Refusal, command
-from resolvers.people.privacy import purge
+from resolvers.people.privacy import forget_model, purge
 from resolvers.rules.memory_versions import STORED, folder_of
 
 MOST_ROWS: Final = 1_000  # of each kind, the newest; an archive has all
@@ -28,6 +28,16 @@ class ExportedPeerCard(Output):
     agent_id: str
     user_slug: str
     path: str
+    bytes: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class ExportedUserModel(Output):
+    """The facts that agents know of the person."""
+
+    id: str
+    user_slug: str
     bytes: int
     created_at: datetime
     updated_at: datetime
@@ -69,6 +79,7 @@ class PersonalDataExport(Output):
     exported_at: str
     action_id: str
     peer_cards: list[ExportedPeerCard]
+    user_models: list[ExportedUserModel]
     memory_versions: list[ExportedMemoryVersion]
     inbox_items: list[ExportedInboxItem]
 
@@ -77,6 +88,7 @@ class DeletedRows(Output):
     """Rows that were deleted, by kind."""
 
     peer_cards: int
+    user_models: int
     memory_versions: int
     inbox_items: int
 
@@ -122,19 +134,22 @@ def receipt(
 async def export_personal_data(ctx: Context, data: OfPerson) -> PersonalDataExport:
     """Export agents' data about a person.
 
-    Returns peer cards, versions of memories that the person wrote, and inbox items of the workspace; empty for
+    Returns peer cards, facts, versions of memories that the person wrote, and inbox items of the workspace; empty for
     an unknown id. Writes a receipt.
     """
     person = data.user_id
     cards = ctx.select(PeerCard, col(PeerCard.user_id) == person, including_hidden=True)
     versions = ctx.select(MemoryVersion, col(MemoryVersion.written_by) == person, including_hidden=True)
     items = ctx.select(InboxItem, col(InboxItem.target_user_id) == person, including_hidden=True)
+    models = await ctx.select(UserModel, col(UserModel.user_id) == person, including_hidden=True).all()
     found = (
         await cards.order_by(col(PeerCard.updated_at).desc()).limit(MOST_ROWS).all(),
         await versions.order_by(col(MemoryVersion.written_at).desc()).limit(MOST_ROWS).all(),
         await items.order_by(col(InboxItem.created_at).desc()).limit(MOST_ROWS).all(),
     )
-    scope = DeletedRows(peer_cards=len(found[0]), memory_versions=len(found[1]), inbox_items=len(found[2]))
+    scope = DeletedRows(
+        peer_cards=len(found[0]), user_models=len(models), memory_versions=len(found[1]), inbox_items=len(found[2])
+    )
     made = receipt(ctx, GdprActionType.export, person, scope=scope.plain())
     made.completed_at = now = await ctx.now()
     ctx.audit("USER", person, receipt=made.id, **scope.plain())
@@ -145,6 +160,7 @@ async def export_personal_data(ctx: Context, data: OfPerson) -> PersonalDataExpo
         exported_at=now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         action_id=made.id,
         peer_cards=[ExportedPeerCard(**_of(ExportedPeerCard, card)) for card in found[0]],
+        user_models=[ExportedUserModel(**_of(ExportedUserModel, model)) for model in models],
         memory_versions=[
             ExportedMemoryVersion(**_of(ExportedMemoryVersion, v) | {"written_by": v.written_by or None})
             for v in found[1]
@@ -168,16 +184,16 @@ def _item(item: InboxItem) -> ExportedInboxItem:
 async def delete_personal_data(ctx: Context, data: DeletePersonalData) -> PersonalDataDeleted:
     """Delete agents' data about a person.
 
-    Deletes peer cards, versions of memories that the person wrote, and inbox items of the workspace. Account,
+    Deletes peer cards, facts, versions of memories that the person wrote, and inbox items of the workspace. Account,
     membership, messages and audit log are kept. Idempotent; each call writes a receipt.
     """
     person = data.user_id
     await remove_texts(ctx, person)
     await ctx.begin()
-    cards = await purge(ctx, person)
+    cards, models = await purge(ctx, person), await forget_model(ctx, person)
     versions = await ctx.delete_where(MemoryVersion, col(MemoryVersion.written_by) == person, including_hidden=True)
     items = await ctx.delete_where(InboxItem, col(InboxItem.target_user_id) == person, including_hidden=True)
-    scope = DeletedRows(peer_cards=cards, memory_versions=versions, inbox_items=items)
+    scope = DeletedRows(peer_cards=cards, user_models=models, memory_versions=versions, inbox_items=items)
     made = receipt(ctx, GdprActionType.delete, person, reason=data.reason, scope=scope.plain())
     made.completed_at = await ctx.now()
     ctx.audit("USER", person, receipt=made.id, **scope.plain())
@@ -186,7 +202,7 @@ async def delete_personal_data(ctx: Context, data: DeletePersonalData) -> Person
         action_id=made.id,
         data_subject=person,
         workspace_id=ctx.workspace_id or "",
-        rows_deleted=cards + versions + items,
+        rows_deleted=cards + models + versions + items,
         scope=scope,
     )
 

@@ -7,6 +7,7 @@ from sqlmodel import col
 from models.people.privacy import PeerAuditAction, PeerConsent
 from resolvers.kernel import Action, Bool, Context, Input, NoInput, Output, command, procedure
 from resolvers.people.privacy.cards import about, purge
+from resolvers.people.privacy.user_model import forget_model
 
 
 class Consent(Output):
@@ -65,8 +66,8 @@ def written(time: datetime) -> str:
 async def set_my_consent(ctx: Context, data: SetConsent) -> ConsentSet:
     """Set the caller's consent to peer cards.
 
-    Applies to the workspace. Opting out deletes existing peer cards, and agents write no new ones about the
-    caller.
+    Applies to the workspace. Opting out deletes existing peer cards and facts, and agents write no new ones
+    about the caller.
     """
     await ctx.lock(consent_lock(ctx.workspace_id, ctx.user_id))
     since = await ctx.now() if data.opted_out else None
@@ -75,4 +76,6 @@ async def set_my_consent(ctx: Context, data: SetConsent) -> ConsentSet:
     action = PeerAuditAction.opt_out if data.opted_out else PeerAuditAction.opt_in
     ctx.record(about(ctx, ctx.user_id, action))
     purged = await purge(ctx, ctx.user_id) if data.opted_out else 0
+    if data.opted_out:
+        await forget_model(ctx, ctx.user_id)
     return ConsentSet(user_id=ctx.user_id, workspace_id=ctx.workspace_id or "", opted_out=data.opted_out, purged=purged)

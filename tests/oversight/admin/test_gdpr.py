@@ -7,7 +7,7 @@ import pytest
 
 from models.attention.inbox import InboxItem, InboxKind, inbox_item_id
 from models.base import new_id
-from models.people.privacy import PeerCard
+from models.people.privacy import PeerCard, UserModel
 from models.staff.agents import Agent
 from models.staff.memory import MemoryTier, MemoryVersion
 from tests.oversight.admin.test_memory import keep
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def hold(world: World, person: Person, workspace_id: str = "") -> None:
-    """A card, a version and an item."""
+    """A card, facts, a version and an item."""
     here: dict[str, Any] = {"workspace_id": workspace_id or world.workspace.id}
     agent = Agent(name="Hand", slug=f"hand-{new_id()[-6:]}", **here)
     source = new_id()
@@ -26,6 +26,7 @@ async def hold(world: World, person: Person, workspace_id: str = "") -> None:
     await world.add(
         agent,
         PeerCard(agent_id=agent.id, user_id=person.user_id, **card, **here),
+        UserModel(user_id=person.user_id, user_slug="sam", bytes=8, content="- a: Tea", **here),
         MemoryVersion(
             path="agent:hand/AGENT.md",
             tier=MemoryTier.agent,
@@ -40,7 +41,7 @@ async def hold(world: World, person: Person, workspace_id: str = "") -> None:
 
 @pytest.fixture(autouse=True)
 async def empty(world: World) -> None:
-    for table in ("peer_cards", "memory_versions", "inbox_items", "gdpr_actions"):
+    for table in ("peer_cards", "user_models", "memory_versions", "inbox_items", "gdpr_actions"):
         await world.database.execute(f"DELETE FROM {table}")
 
 
@@ -63,6 +64,8 @@ async def test_an_export_shows_what_is_held_here_and_leaves_a_receipt(world: Wor
     assert "." in shown["exported_at"]
     ((card,), (version,), (item,)) = (shown[name] for name in ("peer_cards", "memory_versions", "inbox_items"))
     assert set(card) == {"id", "agent_id", "user_slug", "path", "bytes", "created_at", "updated_at"}
+    (model,) = shown["user_models"]
+    assert set(model) == {"id", "user_slug", "bytes", "created_at", "updated_at"}
     assert version["written_by"] == world.member.user_id
     assert item["payload_json"] == '{"a":1}'
     assert "body_md" not in item
@@ -83,9 +86,9 @@ async def test_a_deletion_removes_it_here_and_nothing_else(world: World) -> None
     receipt = answer.json()
     assert receipt == {
         "action_id": receipt["action_id"], "data_subject": world.member.user_id, "workspace_id": world.workspace.id,
-        "rows_deleted": 3, "scope": {"peer_cards": 1, "memory_versions": 1, "inbox_items": 1},
+        "rows_deleted": 4, "scope": {"peer_cards": 1, "user_models": 1, "memory_versions": 1, "inbox_items": 1},
     }  # fmt: skip
-    for table in ("peer_cards", "memory_versions", "inbox_items"):
+    for table in ("peer_cards", "user_models", "memory_versions", "inbox_items"):
         assert await world.database.fetchval(f"SELECT count(*) FROM {table}") == 2, table
     again = (await delete(world, world.member, {"reason": "again"})).json()
     assert again["rows_deleted"] == 0

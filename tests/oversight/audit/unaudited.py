@@ -22,13 +22,16 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(
         ("runners.connect", "runners.disconnect", "runners.report", "runners.send", "runners.take_calls"), _RUNTIME_TOLD
     ),
-    **dict.fromkeys(("files.report", "keeper.consolidate_card", "keeper.review_memory"), _RUNTIME_TOLD),
+    **dict.fromkeys(
+        ("files.report", "keeper.consolidate_card", "keeper.review_memory", "keeper.write_user_model"), _RUNTIME_TOLD
+    ),
     **dict.fromkeys(("keeper.review_own_skill", "skills.note_use"), _RUNTIME_TOLD),
     **dict.fromkeys(("journal.emit_internal", "mcp_calls.record", "webhooks.note_refused", "webhooks.trigger"), _LOG),
     **dict.fromkeys(("auth.google_redirect", "auth.oidc_redirect"), _FIRST_HALF),
     **dict.fromkeys(("auth.passkey_options", "auth.passkey_sign_in_options"), _FIRST_HALF),
     **dict.fromkeys(("agents.peers_get", "agents.peers_delete"), _PRIVATE),
     **dict.fromkeys(("privacy.cards.list", "privacy.cards.purge", "privacy.consent.put"), _PRIVATE),
+    **dict.fromkeys(("privacy.user_model", "privacy.user_model_delete", "privacy.user_model_fact_delete"), _PRIVATE),
     "auth.forgot": "anybody may ask for anybody: the mail tells the account's owner, and the use of its link is told",
     "auth.refresh": "a heartbeat of the session; that a token is used twice, which ends it, is told",
     **dict.fromkeys(
