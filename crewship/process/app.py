@@ -123,7 +123,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         limits=limits,
         force_secure_cookies=settings.force_secure_cookies,
         traces=settings.otel_traces is not None,
-        limit_of=lambda method, path: rest.limit_of(method, path) or BODY_LIMIT,
+        limit_of=lambda method, path: max(rest.limit_of(method, path) or 0, BODY_LIMIT),
         surface=app.surface,
     )
 

@@ -1,4 +1,5 @@
--- The bytes of the attachments of a workspace, kept as one total a workspace.
+-- The bytes of the files of chats and issues of a workspace, kept as one total a workspace. A file that several issues
+-- have counts with each.
 
 -- Adds the bytes of new rows. One statement takes the locks of several workspaces in the order of their ids.
 CREATE OR REPLACE FUNCTION attachments_added() RETURNS trigger
@@ -47,3 +48,33 @@ FOR EACH STATEMENT EXECUTE FUNCTION attachments_changed();
 CREATE OR REPLACE TRIGGER attachments_removed AFTER DELETE ON chat_attachments
 REFERENCING OLD TABLE AS removed
 FOR EACH STATEMENT EXECUTE FUNCTION attachments_removed();
+
+-- Adds the bytes of new files of issues.
+CREATE OR REPLACE FUNCTION issue_files_added() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO attachment_totals AS total (workspace_id, bytes)
+        SELECT workspace_id, sum(size_bytes) FROM added GROUP BY workspace_id ORDER BY workspace_id
+        ON CONFLICT (workspace_id) DO UPDATE SET bytes = total.bytes + excluded.bytes;
+    RETURN NULL;
+END
+$$;
+
+-- Subtracts the bytes of removed files of issues, also of those that went with their issue.
+CREATE OR REPLACE FUNCTION issue_files_removed() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE attachment_totals total SET bytes = total.bytes - gone.bytes FROM (
+        SELECT workspace_id, sum(size_bytes) AS bytes FROM removed GROUP BY workspace_id
+    ) gone WHERE total.workspace_id = gone.workspace_id;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER issue_files_added AFTER INSERT ON issue_attachments
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION issue_files_added();
+
+CREATE OR REPLACE TRIGGER issue_files_removed AFTER DELETE ON issue_attachments
+REFERENCING OLD TABLE AS removed
+FOR EACH STATEMENT EXECUTE FUNCTION issue_files_removed();

@@ -1,4 +1,4 @@
-"""The parts of an issue, which is itself a mission: labels, comments, relations, and its timeline."""
+"""The parts of an issue, which is itself a mission: labels, comments, relations, files, and its timeline."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,9 +8,22 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field
 
 from models.actors import ActorType
-from models.base import Row, TenantRow, TenantTable, Timestamps, belongs_to, enum_field, stored_at, text_field
-from models.bounds import CONFIG, ID, LINE
-from models.personal_data import BY, NOTHING, WORDS, holding
+from models.base import (
+    Row,
+    TenantRow,
+    TenantTable,
+    Timestamps,
+    belongs_to,
+    enum_field,
+    stored_at,
+    text_field,
+    time_field,
+)
+from models.bounds import CONFIG, FILE_NAME, ID, LABEL, LINE, URL
+from models.personal_data import BY, MENTIONS, NOTHING, WORDS, holding
+
+OWNER = 1_000
+"""The groups of a project, which a unique index has."""
 
 
 class RelationType(StrEnum):
@@ -32,6 +45,10 @@ class ActivityAction(StrEnum):
     review_changes_requested = "review_changes_requested"
     task_completed = "task_completed"
     task_failed = "task_failed"
+    attachment_added = "attachment_added"
+    attachment_removed = "attachment_removed"
+    code_link_added = "code_link_added"
+    code_link_removed = "code_link_removed"
 
 
 class IssueLabel(TenantRow, table=True):
@@ -91,6 +108,93 @@ class IssueActivity(TenantTable, table=True):
     action: ActivityAction = enum_field(ActivityAction)
     details: str | None = text_field(LINE * 5, default=None, holds=WORDS)
     created_at: datetime = stored_at("clock_timestamp()")
+
+
+class IssueAttachment(TenantTable, table=True):
+    """A file of an issue. Its bytes are in `issue_files/<sha256>/` of the workspace, once for all issues that have
+    them.
+
+    Without an uploader, the account is gone, or a program of the workspace sent it for no agent.
+    """
+
+    __tablename__ = "issue_attachments"
+    __table_args__ = (
+        belongs_to("mission_id", "missions", ondelete="CASCADE"),
+        belongs_to("uploaded_by_agent_id", "agents"),
+        UniqueConstraint("workspace_id", "mission_id", "sha256", "filename", name="issue_attachments_of_issue_key"),
+        Index("issue_attachments_list_idx", "workspace_id", "mission_id", "created_at", "id"),
+        Index("issue_attachments_sha256_idx", "workspace_id", "sha256"),
+        Index("issue_attachments_agent_id_idx", "workspace_id", "uploaded_by_agent_id"),
+        Index("issue_attachments_uploaded_by_idx", "uploaded_by_user_id", "workspace_id"),
+    )
+    mission_id: str
+    filename: str = text_field(FILE_NAME, holds=NOTHING)
+    content_type: str = text_field(LINE, holds=NOTHING)
+    size_bytes: int = Field(sa_type=BigInteger)
+    sha256: str = text_field(LINE, holds=NOTHING)
+    uploaded_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    uploaded_by_agent_id: str | None = None
+    created_at: datetime = stored_at("clock_timestamp()")
+
+
+class GitProvider(StrEnum):
+    """The kind of a git host."""
+
+    GITHUB = "GITHUB"
+    GITLAB = "GITLAB"
+
+
+class PullState(StrEnum):
+    """The state of a pull request."""
+
+    OPEN = "OPEN"
+    DRAFT = "DRAFT"
+    MERGED = "MERGED"
+    CLOSED = "CLOSED"
+
+
+class CodeLinkKind(StrEnum):
+    """The kind of linked code. A merge request of GitLab is a pull request, too."""
+
+    pull_request = "pull_request"
+
+
+class IssueCodeLink(TenantTable, Timestamps, table=True):
+    """A pull request that belongs to an issue, and its state when its host was last asked. `remote_...` are the times
+    of the host, as it writes them.
+    """
+
+    __tablename__ = "issue_code_links"
+    __table_args__ = (
+        belongs_to("mission_id", "missions", ondelete="CASCADE"),
+        belongs_to("credential_id", "credentials"),
+        UniqueConstraint(
+            "workspace_id", "mission_id", "provider", "host", "owner", "repo", "number",
+            name="issue_code_links_of_issue_key",
+        ),
+        Index("issue_code_links_list_idx", "workspace_id", "mission_id", "created_at", "id"),
+        Index("issue_code_links_credential_id_idx", "workspace_id", "credential_id"),
+    )  # fmt: skip
+    mission_id: str
+    provider: GitProvider = enum_field(GitProvider)
+    host: str = text_field(LINE * 2, holds=NOTHING)
+    owner: str = text_field(OWNER, holds=NOTHING)
+    repo: str = text_field(LINE, holds=NOTHING)
+    number: int
+    kind: CodeLinkKind = enum_field(CodeLinkKind.pull_request)
+    url: str = text_field(URL, holds=NOTHING)
+    title: str | None = text_field(LABEL, default=None, holds=MENTIONS)
+    state: PullState | None = enum_field(PullState, default=None)
+    author: str | None = text_field(LINE, default=None, holds=MENTIONS)
+    source_branch: str | None = text_field(LINE * 2, default=None, holds=MENTIONS)
+    target_branch: str | None = text_field(LINE * 2, default=None, holds=MENTIONS)
+    remote_created_at: str | None = text_field(LINE, default=None, holds=NOTHING)
+    remote_updated_at: str | None = text_field(LINE, default=None, holds=NOTHING)
+    remote_merged_at: str | None = text_field(LINE, default=None, holds=NOTHING)
+    remote_closed_at: str | None = text_field(LINE, default=None, holds=NOTHING)
+    credential_id: str | None = None
+    last_synced_at: datetime | None = time_field(default=None)
+    last_sync_error: str | None = text_field(LINE * 2, default=None, holds=NOTHING)
 
 
 class IssueText(Row, table=True):

@@ -60,7 +60,7 @@ class _Parts:
             self._parser.write(piece)
 
 
-async def _events(arriving: Arriving, most: int) -> AsyncIterator[_Event]:
+async def _events(arriving: Arriving, most: int, excess: Code) -> AsyncIterator[_Event]:
     kind, options = parse_options_header(arriving.media_type)
     boundary = options.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not boundary:
@@ -71,7 +71,7 @@ async def _events(arriving: Arriving, most: int) -> AsyncIterator[_Event]:
         async for piece in arriving.content:
             size += len(piece)
             if size > most:
-                raise Refusal(Code.BAD_REQUEST, TOO_LARGE)
+                raise Refusal(excess, TOO_LARGE)
             parts.write(piece)
             while parts.found:
                 event = parts.found.popleft()
@@ -97,13 +97,15 @@ def _media_type(said: bytes) -> str:
     return named if _MEDIA_TYPE.fullmatch(named) else ""
 
 
-async def file_in(arriving: Arriving, field: str, most: int) -> tuple[str, Arriving]:
+async def file_in(
+    arriving: Arriving, field: str, most: int, *, excess: Code = Code.BAD_REQUEST
+) -> tuple[str, Arriving]:
     """The name and content of the file in a form: the first part of that field, with the media type that the client
-    declares, if any. `most`: bytes of the whole form.
+    declares, if any. `most`: bytes of the whole form; `excess`: the code of a larger one.
 
     Raises a Refusal, also while the file is read, if the form is incomplete, too large, or has no such file.
     """
-    events, said = _events(arriving, most), b""
+    events, said = _events(arriving, most, excess), b""
     async for kind, value in events:
         said = value if kind == "type" else said
         name = _file_name(value, field) if kind == "headers" else None

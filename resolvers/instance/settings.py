@@ -241,13 +241,13 @@ class Settings(BaseSettings):
     frame_days: Days = variable("CREWSHIP_FRAME_DAYS", 30, takes="a number of days from 1 to 36500", live=True)
     audit_days: KeptDays = variable("CREWSHIP_AUDIT_DAYS", 0, takes="a number of days up to 36500; 0 keeps all")
     hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
-    # MCP servers at addresses of the host's own networks.
+    # Git hosts, and MCP servers, at addresses of the host's own networks.
+    git_allow_private: bool = variable("CREWSHIP_GIT_ALLOW_PRIVATE", False, takes=BOOLEAN)
     mcp_allow_private: bool = variable("CREWSHIP_MCP_ALLOW_PRIVATE", False, takes=BOOLEAN)
-    # What is of the whole server (settings, feature flags, the log level, the mirror of the MCP registry) is changed by
-    # the administrators of every workspace, as the contract has it; else in workspaces of the first user alone.
+    user_models: bool = variable("CREWSHIP_USER_MODELS", False, takes=BOOLEAN)  # a model notes facts about people
+    # Administrators of every workspace change the whole server; else those in workspaces of the first user alone.
     instance_admins: bool = variable("CREWSHIP_INSTANCE_ADMINS", False, takes=BOOLEAN)
-    # Who reads what the server counts of its backups.
-    owner_email: str | None = variable("CREWSHIP_OWNER_EMAIL", takes="an e-mail address")
+    owner_email: str | None = variable("CREWSHIP_OWNER_EMAIL", takes="an e-mail address")  # who reads counts of backups
     # MCP servers behind stdio are started, in a sandbox: by runs, coding agents, and who looks after them.
     mcp_stdio: bool = variable("CREWSHIP_MCP_STDIO", False, takes=BOOLEAN)
     mcp_registry_url: Annotated[str, BeforeValidator(origin)] = variable(

@@ -113,10 +113,12 @@ class Dispatcher:
         return None if route is None or route.streams else partial(self._whole, route, values)
 
     def limit_of(self, method: str, path: str) -> int | None:
-        """Bytes that the body of an upload may have; None where the path takes none."""
+        """Bytes that a body may have; None if the route does not say so."""
         node, _ = self.find(path)
         route = None if node is None else node.routes.get(method)
-        return None if route is None or route.upload is None else route.upload.most
+        if route is None or route.upload is None:
+            return None if route is None else route.body_limit
+        return route.upload.most
 
     async def _whole(
         self, route: Route, values: list[str], transport: Any, target: Any, body: bytes

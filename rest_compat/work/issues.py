@@ -1,13 +1,32 @@
-"""REST: issues, their comments, relations, activity and runs; and what agents do with them."""
+"""REST: issues, their comments, relations, files, activity and runs; and what agents do with them."""
 
 from typing import Annotated
 
-from models.work.issues import IssueActivity, IssueComment
+import orjson
+
+from models.work.issues import IssueActivity, IssueAttachment, IssueCodeLink, IssueComment
 from models.work.missions import Assignment, Mission
+from resolvers.kernel.declarations.operation import Answer
 from resolvers.work import issues
+from resolvers.work.issues import agents_files, attachments, code_links
 from resolvers.work.issues.internal import AgentIssueCreated, AgentIssueUpdated
 from rest_compat.http.dispatch import workspace_in_body
-from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Fixed, From, Null, Wire
+from rest_compat.http.errors import JSON
+from rest_compat.http.table import (
+    DELETE,
+    GET,
+    PATCH,
+    POST,
+    Absent,
+    Download,
+    Fixed,
+    From,
+    Null,
+    Reply,
+    Request,
+    Upload,
+    Wire,
+)
 from rest_compat.work.labels import LabelJSON
 
 
@@ -79,6 +98,30 @@ class IssueRunJSON(Wire, of=Assignment):
     error_message: Annotated[str | None, From("error_line"), Absent()]
 
 
+class AttachmentJSON(Wire, of=IssueAttachment):
+    fields = """
+        id workspace_id owner_type owner_id filename content_type size_bytes sha256 uploaded_by_user_id
+        uploaded_by_agent_id uploaded_by_name created_at
+    """
+    owner_type: Annotated[str, Fixed('"issue"')]
+    owner_id: Annotated[str, From("mission_id")]
+
+
+class CodeLinkJSON(Wire, of=IssueCodeLink):
+    fields = """
+        id mission_id workspace_id provider host owner repo number kind url title state author source_branch
+        target_branch remote_created_at remote_updated_at remote_merged_at remote_closed_at credential_id
+        last_synced_at last_sync_error created_at updated_at
+    """
+
+
+def _answers_attachment(request: Request, answer: Answer) -> Reply:
+    """200 if the issue had the file (contract: issues.attachments_create)."""
+    body = answer.body or b"{}"
+    headers = [JSON, (b"idempotent-replayed", b"true")] if answer.replayed else [JSON]
+    return Reply(200 if orjson.loads(body).get("already_attached") else 201, body, headers)
+
+
 ISSUE = "/api/v1/crews/{crewId}/issues/{identifier}"
 INTERNAL = "/api/v1/internal/issues"
 
@@ -101,6 +144,22 @@ ROUTES = (
     GET(f"{ISSUE}/relations", issues.list_relations, list[RelationJSON]),
     POST(f"{ISSUE}/relations", issues.create_relation, issues.RelationCreated, status=201),
     DELETE("/api/v1/relations/{relationId}", issues.delete_relation, issues.RelationDeleted),
+    GET(f"{ISSUE}/attachments", issues.list_attachments, list[AttachmentJSON]),
+    POST(
+        f"{ISSUE}/attachments",
+        issues.attach_to_issue,
+        issues.AttachedToIssue,
+        status=201,
+        or_status=200,
+        answers=_answers_attachment,
+        body=Upload(attachments.MOST_SENT, instead_of="content_base64", form=attachments.FIELD),
+    ),
+    GET(f"{ISSUE}/attachments/{{attachmentId}}", issues.get_attachment, gives=Download()),
+    DELETE(f"{ISSUE}/attachments/{{attachmentId}}", issues.delete_attachment, attachments.AttachmentDeleted),
+    GET(f"{ISSUE}/code-links", issues.list_code_links, list[CodeLinkJSON]),
+    POST(f"{ISSUE}/code-links", issues.link_code, CodeLinkJSON, status=201),
+    POST(f"{ISSUE}/code-links/{{linkId}}/refresh", issues.refresh_code_link, CodeLinkJSON),
+    DELETE(f"{ISSUE}/code-links/{{linkId}}", issues.delete_code_link, code_links.CodeLinkDeleted),
     GET(INTERNAL, issues.list_agent_issues, list[AgentsIssueJSON]),
     POST(INTERNAL, issues.create_agent_issue, AgentIssueCreated, status=201, reads=workspace_in_body),
     GET(f"{INTERNAL}/{{identifier}}", issues.get_agent_issue, AgentsIssueJSON),
@@ -109,6 +168,29 @@ ROUTES = (
         f"{INTERNAL}/{{identifier}}/comments",
         issues.create_agent_comment,
         AgentsCommentJSON,
+        status=201,
+        reads=workspace_in_body,
+    ),
+    GET(f"{INTERNAL}/{{identifier}}/attachments", issues.list_agent_attachments, list[agents_files.AgentAttachment]),
+    POST(
+        f"{INTERNAL}/{{identifier}}/attachments",
+        issues.attach_as_agent,
+        agents_files.AgentAttachment,
+        status=201,
+        or_status=200,
+        answers=_answers_attachment,
+        reads=workspace_in_body,
+        body_limit=agents_files.MOST_BODY,
+    ),
+    GET(
+        f"{INTERNAL}/{{identifier}}/attachments/{{attachmentId}}",
+        issues.get_agent_attachment,
+        agents_files.AgentAttachmentContent,
+    ),
+    POST(
+        f"{INTERNAL}/{{identifier}}/relations",
+        issues.relate_as_agent,
+        agents_files.RelatedByAgent,
         status=201,
         reads=workspace_in_body,
     ),

@@ -19,6 +19,7 @@ from models.people.gdpr import GdprAction, GdprStatus
 from models.people.workspaces import Membership
 from models.personal_data import held_in
 from models.staff.chats import ChatAttachment
+from models.work.issues import IssueAttachment
 from resolvers.errors import Code, Refusal
 from resolvers.instance.confined import ATTACHMENTS
 from resolvers.instance.running import instance
@@ -32,6 +33,7 @@ from resolvers.kernel.writing.context import Context
 from resolvers.oversight.admin.archive import ARCHIVE, FAILED, FOLDER, KEPT, OfAction
 from resolvers.oversight.admin.erasure import kept_with_workspaces, place_of, tenants
 from resolvers.oversight.admin.memory_config import DEFAULT_DAYS, LONGEST_DAYS, RETENTION
+from resolvers.people.workspaces.files import CONTENT, ISSUE_FILES, bytes_of_issues
 from resolvers.rules.memory_versions import FOLDER as TEXTS
 from resolvers.rules.memory_versions import STORED, texts_of
 from runtime.engine.background import Work, carries
@@ -132,6 +134,7 @@ async def _written_down(work: Work, file: IO[bytes], person: str) -> dict[str, i
         for model in models:
             await _add(work, made, model, person, counted)
         await _add_attached(work, made, person)
+        await _add_files_of_issues(work, made, person)
     return counted
 
 
@@ -151,13 +154,32 @@ async def _add_attached(work: Work, made: zipfile.ZipFile, person: str) -> None:
             break
 
 
+async def _add_files_of_issues(work: Work, made: zipfile.ZipFile, person: str) -> None:
+    """The files that the person attached to issues, by their sums, as `issue_attachments.ndjson` names them."""
+    after = ""
+    while True:
+        rows = await work.read(partial(_of_issues, person, after))
+        for (sha256,) in rows:
+            place = bytes_of_issues(work.workspace_id, sha256)
+            await _add_file(made, instance.store.folder(*place), (CONTENT,), (ISSUE_FILES, sha256))
+            after = sha256
+        if len(rows) < PORTION:
+            break
+
+
+async def _of_issues(person: str, after: str, ctx: Context) -> list[Any]:
+    files = ctx.table(IssueAttachment).c
+    found = select(files.sha256).where(files.uploaded_by_user_id == person, files.sha256 > after)
+    return await ctx.report(found.distinct().order_by(files.sha256).limit(PORTION))
+
+
 async def _attached(conditions: tuple[Any, ...], ctx: Context) -> list[ChatAttachment]:
     rows = ctx.select(ChatAttachment, *conditions, including_hidden=True).order_by(col(ChatAttachment.id))
     return await rows.limit(PORTION).all()
 
 
-async def _add_file(made: zipfile.ZipFile, folder: Folder, names: tuple[str, ...]) -> None:
-    """Below its path in the crew's folder."""
+async def _add_file(made: zipfile.ZipFile, folder: Folder, names: tuple[str, ...], shown: tuple[str, ...] = ()) -> None:
+    """Below its path in the crew's folder, or as `shown`."""
     try:
         opened = await folder.open("/".join(names))
     except Refusal as refusal:
@@ -165,7 +187,7 @@ async def _add_file(made: zipfile.ZipFile, folder: Folder, names: tuple[str, ...
             raise
         return
     try:
-        with made.open("/".join(("files", *names)), "w", force_zip64=True) as file:
+        with made.open("/".join(("files", *(shown or names))), "w", force_zip64=True) as file:
             at = 0
             while at < opened.size and (content := await opened.read(at, PIECE)):
                 await asyncio.to_thread(file.write, content)

@@ -1,8 +1,9 @@
 """Invitations are mailed, and files go with the rows they belong to."""
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Select
 from sqlmodel import col
@@ -11,6 +12,7 @@ from models.staff.chats import Chat
 from resolvers.instance.ports import Undeliverable
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
+from resolvers.kernel import AcrossWorkspaces, Context
 from resolvers.people.workspaces import files
 from resolvers.people.workspaces.invitations import MAIL_INVITATION, OfInvitation, write_invitation
 from runtime.coding.homes import bound
@@ -19,6 +21,7 @@ from runtime.engine.clocks import Tick, ticks
 from runtime.staff.attachment_rows import AttachmentsPlace, compare_files, compare_rows
 
 TIMEOUT = 60.0  # seconds
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @carries(MAIL_INVITATION)
@@ -63,6 +66,22 @@ async def files_of_chat(work: Work, data: files.FilesOfChat) -> None:
     for crew_id, slug in await work.read(lambda ctx: ctx.report(files.where_of(here, data.agent_id))):
         if crew_id is not None:
             await instance.store.discard(*files.attached(here, crew_id, slug), data.chat_id)
+
+
+@carries(files.UNUSED)
+async def remove_unused_bytes(work: Work, data: files.BytesOfIssues) -> None:
+    """No file with these bytes is added meanwhile. While a bundle is restored, its bytes are there before their rows;
+    the clock looks again.
+    """
+    here = work.workspace_id
+
+    async def remove(ctx: Context) -> None:
+        await ctx.lock(files.lock_of_bytes(here, data.sha256))
+        if await ctx.report(files.restoring(here)) or await ctx.report(files.used_bytes(here, [data.sha256])):
+            return
+        await instance.store.discard(*files.bytes_of_issues(here, data.sha256))
+
+    await work.write("remove", remove)
 
 
 Found = Callable[[Select[Any]], Awaitable[Sequence[Any]]]
@@ -122,4 +141,19 @@ async def _sweep_workspace(workspace_id: str, tick: Tick) -> None:
                 attached = files.attached(workspace_id, crew_id, slug)
                 chats = await _sweep(attached, found, [files.live_chats], workspace_id)
                 await compare_files(tick, AttachmentsPlace(workspace_id, crew_id, slug), chats)
+    await _sweep_bytes(workspace_id, tick)
     await compare_rows(tick, workspace_id)
+
+
+async def _sweep_bytes(workspace_id: str, tick: Tick) -> None:
+    """Bytes without a row may be a moment before their row: a job looks again, under their lock."""
+    async for sums in instance.store.pages(*files.of_workspace(workspace_id), files.ISSUE_FILES):
+        used = {row[0] for row in await _of_tick(tick, files.used_bytes(workspace_id, sums))}
+        unused = sorted(sum_ for sum_ in set(sums) - used if SHA256.fullmatch(sum_))
+        if unused:
+            await tick.write(partial(_drop, workspace_id, unused))
+
+
+async def _drop(workspace_id: str, sums: Sequence[str], rows: AcrossWorkspaces) -> None:
+    for sha256 in sums:
+        rows.enqueue(files.UNUSED, workspace_id, sha256=sha256)

@@ -4,14 +4,19 @@ from datetime import datetime
 
 import strawberry
 
-from models.work.issues import IssueActivity, IssueComment
+from models.work.issues import IssueActivity, IssueAttachment, IssueCodeLink, IssueComment
 from models.work.missions import Assignment
 from resolvers.work import issues as issue_ops
+from resolvers.work.issues.attachments import AttachmentDeleted
+from resolvers.work.issues.code_links import CodeLinkDeleted
 from resolvers.work.issues.graph import ISSUE_ROWS
 from schema.bridge.fields import Edge, acts, mutation, node, output, query
 
 output(issue_ops.RelationCreated, name="IssueRelationCreated")
 output(issue_ops.RelationDeleted, name="IssueRelationDeleted", properties={"relation_id": strawberry.ID})
+output(issue_ops.AttachedToIssue, name="IssueFileAttached", fields={"owner_id": strawberry.ID})
+output(AttachmentDeleted, name="IssueAttachmentDeleted", properties={"attachment_id": strawberry.ID})
+output(CodeLinkDeleted, name="IssueCodeLinkDeleted", properties={"link_id": strawberry.ID})
 output(issue_ops.BulkUpdated, properties={"not_found": list[strawberry.ID]})
 output(issue_ops.WorkState, name="IssueWorkState")
 output(issue_ops.Reviewed, name="IssueReviewed")
@@ -26,8 +31,9 @@ class IssueType:
         assignee_type
         assignee_id assignee assignee_name due_date estimate sort_order rank lead_agent_id lead_agent project_id project
         milestone_id milestone parent_issue_id parent_issue sub_issues sub_issues_count labels
-        comments comment_count relations activity changes assignments runs model_calls budgets created_by_type
-        created_by_id creator created_by_name authored_via created_at updated_at completed_at version viewer_can
+        comments comment_count relations attachments code_links activity changes assignments runs model_calls budgets
+        created_by_type created_by_id creator created_by_name authored_via created_at updated_at completed_at version
+        viewer_can
     """
     viewer_can = acts()
     identifier = strawberry.field(
@@ -58,6 +64,38 @@ class IssueCommentType:
     fields = "id mission_id issue author_type author_id author author_name body created_at updated_at"
     issue: Edge
     author_id: str
+
+
+@node(IssueAttachment)
+class IssueAttachmentType:
+    """A file of an issue. `issues.attachments_get` of REST sends its content."""
+
+    fields = """
+        id mission_id issue filename content_type size_bytes sha256 uploaded_by_user_id uploader uploaded_by_agent_id
+        agent uploaded_by_name created_at
+    """
+    issue: Edge
+    content_type = strawberry.field(description="Determined by the end of the name.")
+    sha256 = strawberry.field(description="SHA-256 of the content, in hexadecimal digits.")
+    uploaded_by_user_id: strawberry.ID | None = strawberry.field(
+        description="Null if an agent attached it or the account was deleted.",
+    )
+
+
+@node(IssueCodeLink)
+class IssueCodeLinkType:
+    """A pull request of an issue, in the state of the last look."""
+
+    fields = """
+        id mission_id issue provider host owner repo number kind url title state author source_branch target_branch
+        remote_created_at remote_updated_at remote_merged_at remote_closed_at credential_id last_synced_at
+        last_sync_error created_at updated_at
+    """
+    issue: Edge
+    owner = strawberry.field(description="At GitLab all groups, separated by slashes.")
+    remote_created_at = strawberry.field(description="As its host writes it, like the other times of the host.")
+    credential_id: strawberry.ID | None = strawberry.field(description="The credential of the last look.")
+    last_sync_error = strawberry.field(description="Why the last look failed; null if it did not.")
 
 
 @node(IssueActivity)
@@ -116,6 +154,8 @@ class IssueQuery:
     issue_comments = query(issue_ops.list_comments, IssueCommentType)
     issue_relations = query(issue_ops.list_relations, IssueRelationType)
     issue_activity = query(issue_ops.list_activity, IssueActivityType)
+    issue_attachments = query(issue_ops.list_attachments, IssueAttachmentType)
+    issue_code_links = query(issue_ops.list_code_links, IssueCodeLinkType)
     issue_runs = query(issue_ops.list_issue_runs, AssignmentType)
 
 
@@ -134,3 +174,8 @@ class IssueMutation:
     delete_issue_comment = mutation(issue_ops.delete_comment)
     create_issue_relation = mutation(issue_ops.create_relation)
     delete_issue_relation = mutation(issue_ops.delete_relation)
+    link_issue_code = mutation(issue_ops.link_code, IssueCodeLinkType)
+    refresh_issue_code_link = mutation(issue_ops.refresh_code_link, IssueCodeLinkType)
+    delete_issue_code_link = mutation(issue_ops.delete_code_link)
+    attach_to_issue = mutation(issue_ops.attach_to_issue)
+    delete_issue_attachment = mutation(issue_ops.delete_attachment)

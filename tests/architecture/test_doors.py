@@ -55,7 +55,7 @@ PAST_THE_DOOR = {
     ("resolvers/resources/skills/catalog.py", "AgentSkill"): "the skills of those agents, tied to their workspace",
     **{
         ("resolvers/people/workspaces/files.py", table): "which of the names on disk are rows, of one workspace"
-        for table in ("Agent", "BackupLock", "Chat", "Crew", "Run")
+        for table in ("Agent", "BackupLock", "Chat", "Crew", "IssueAttachment", "Run")
     },
     **{
         ("resolvers/staff/runs/ending.py", table): "what ends with a right, whoever may see it, tied to its workspace"
@@ -66,7 +66,7 @@ PAST_THE_DOOR = {
     ("resolvers/oversight/audit/log.py", "Membership"): "whether the workspace of an entry knows its user, tied to it",
     **{
         ("resolvers/oversight/backups/dumping.py", table): "the rows of a bundle, all of one workspace, of one snapshot"
-        for table in ("Agent", "AgentSkill", "Crew", "Membership")
+        for table in ("Agent", "AgentSkill", "Crew", "IssueAttachment", "Membership", "Mission")
     },
     **{
         ("resolvers/oversight/backups/naming.py", table): "the names in the workspace of a restore, tied to it"

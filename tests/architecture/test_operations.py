@@ -72,7 +72,7 @@ DOING |= {
 }
 DOING |= {"Approve", "Hire", "Judge", "Pause", "Propose", "Reject", "Run", "Synchronise"}
 DOING |= {"Clone", "Fork", "Give", "Move", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
-NOTED = {"agents.peers_get", "backups.download", "privacy.cards.list"}
+NOTED = {"agents.peers_get", "backups.download", "privacy.cards.list", "privacy.user_model"}
 """Reads that are recorded, which makes them commands."""
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}
 """The verbs that begin a summary. A new verb must be common, and must not mean the same as one of these."""

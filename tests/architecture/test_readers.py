@@ -45,8 +45,7 @@ SHOWN: dict[str, str] = {
     "credential_events": "event_type ip_address details",
     "credential_rotations": "grace_seconds",
     "credentials": (
-        "account_email account_label token_expires_at tags last_error last_used_ips provisioned_for_service"
-        " created_by_actor_type"
+        "account_email token_expires_at tags last_error last_used_ips provisioned_for_service created_by_actor_type"
     ),
     "crews": "policy_set_by_user_id policy_set_at policy_reason",
     "escalations": "peer_conversation_id",
@@ -54,6 +53,10 @@ SHOWN: dict[str, str] = {
     "gdpr_actions": "scope error completed_at",
     "inbox_items": "resolved_by_user_id",
     "linked_identities": "provider",
+    "issue_code_links": (
+        "kind title state author source_branch target_branch remote_created_at remote_updated_at remote_merged_at"
+        " remote_closed_at last_synced_at last_sync_error"
+    ),
     "labels": "label_group",
     "mcp_registry_servers": (
         "icon transport source_url homepage_url package_name package_registry command endpoint auth_type env_vars_json"

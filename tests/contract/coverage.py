@@ -17,7 +17,7 @@ REST_ONLY = {
     "auth.providers", "auth.session", "auth.signin_page", "auth.error_page",
     "auth.google_redirect", "auth.google_callback", "oauth.callback", "oauth.loopback", "chats.attach",
     "crews.files.download", "agents.files_download", "admin.gdpr_export", "admin.memory_version_content",
-    "backups.download", "users.avatar", "agents.avatar",
+    "backups.download", "users.avatar", "agents.avatar", "issues.attachments_get", "chats.stream",
     "ws.connect", "ws.terminal", "ops.healthz", "ops.readyz", "ops.metrics", "system.health", "journal.stream",
 }  # fmt: skip
 

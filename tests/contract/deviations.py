@@ -24,8 +24,10 @@ _REFERENCE = {
 _CONTENTS = dict.fromkeys(
     ("rows", "files", "file_bytes", "files_skipped", "content_bytes"), "what a bundle has, and how much it unpacks to"
 )
+_FACTS = {"user_models": "what agents know of the person (privacy-newer)"}
 ADDED_KEYS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("backups.inspect", "backups.verify"), _CONTENTS),
+    **dict.fromkeys(("admin.gdpr_export", "admin.gdpr_delete"), _FACTS),
     "backups.list": {"error": "why a damaged bundle cannot be restored"},
     "approvals.list": _SPELLING,
     "approvals.get": _SPELLING,
@@ -144,6 +146,7 @@ PLANNED_EVENTS: dict[str, dict[str, str]] = {
 # operation -> events that its line does not have
 _PROPOSED = {"inbox.updated": "the inbox shows at once what is proposed and what was decided (extras: inbox_sources)"}
 ADDED_EVENTS: dict[str, dict[str, str]] = {
+    "internal.issues.attachments_create": {"issue.updated": "people see at once what an agent attached"},
     **dict.fromkeys(("internal.skills.author", "skills.proposed.approve", "skills.proposed.reject"), _PROPOSED),
     **dict.fromkeys(("agents.hire", "agents.approve_hire", "agents.persona_suggest"), _PROPOSED),
     "approvals.cancel": {"approval.cancelled": "a list of what waits for people changes"},

@@ -12,6 +12,7 @@ from models.base import new_id
 from models.people.workspaces import Membership, Role
 from models.staff.chats import ChatAttachment
 from models.staff.runs import Run
+from models.work.issues import IssueAttachment
 from tests.models.conftest import Seeded
 from tests.models.rows import Connection, of
 
@@ -266,9 +267,12 @@ async def test_the_consents_of_a_person(application: Connection, seeded: Seeded)
 
 async def test_the_bytes_of_attachments(admin: Connection, seeded: Seeded) -> None:
     file, total = of(seeded.ours, ChatAttachment), "SELECT bytes FROM attachment_totals WHERE workspace_id = $1"
+    of_issue = of(seeded.ours, IssueAttachment)
     before = await admin.fetchval(total, seeded.our_id)
     assert before == await admin.fetchval(
-        "SELECT sum(size) FROM chat_attachments WHERE workspace_id = $1 AND deleted_at IS NULL", seeded.our_id
+        "SELECT sum(size) FROM (SELECT size FROM chat_attachments WHERE workspace_id = $1 AND deleted_at IS NULL"
+        " UNION ALL SELECT size_bytes FROM issue_attachments WHERE workspace_id = $1) files",
+        seeded.our_id,
     )
     for change, by in (
         ("UPDATE chat_attachments SET size = size + 5 WHERE id = $1", 5),
@@ -279,7 +283,10 @@ async def test_the_bytes_of_attachments(admin: Connection, seeded: Seeded) -> No
     ):
         await admin.execute(change, file.id)
         assert await admin.fetchval(total, seeded.our_id) == before + by, change
-    assert await admin.fetchval(total, seeded.their_id) == of(seeded.theirs, ChatAttachment).size
+    await admin.execute("DELETE FROM issue_attachments WHERE id = $1", of_issue.id)
+    assert await admin.fetchval(total, seeded.our_id) == before - file.size - of_issue.size_bytes
+    theirs = of(seeded.theirs, ChatAttachment).size + of(seeded.theirs, IssueAttachment).size_bytes
+    assert await admin.fetchval(total, seeded.their_id) == theirs
 
 
 async def test_a_change_of_access_is_an_event(admin: Connection, seeded: Seeded) -> None:

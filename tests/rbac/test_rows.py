@@ -128,7 +128,7 @@ async def test_the_last_word_on_a_member_is_the_same(world: World) -> None:
 @each_of("model", sorted(ALSO, key=lambda model: model.__name__))
 def test_rules_about_rows_are_declared_as_such(model: type[SQLModel]) -> None:
     """A guard in other words would refuse what `viewerCan` offers; those listed ask for the state of the row."""
-    about_state = {"takes_tasks"}
+    about_state = {"takes_tasks", "is_there", "link_is_there"}
     for op, _ in commands_on(model):
         if op.name not in ALSO[model]:
             for guard in op.guards:

@@ -16,7 +16,18 @@ from models.base import new_id
 from models.staff.agents import Agent
 from models.staff.chats import Chat
 from models.staff.crews import Crew
-from models.work.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
+from models.work.issues import (
+    ActivityAction,
+    GitProvider,
+    IssueActivity,
+    IssueAttachment,
+    IssueCodeLink,
+    IssueComment,
+    IssueLabel,
+    IssueRelation,
+    PullState,
+    RelationType,
+)
 from models.work.labels import Label
 from models.work.missions import (
     Assignment,
@@ -148,6 +159,35 @@ class IssueSower:
                 author_type=kind,
                 author_id=id,
                 body=self.text(),
+                **self.sower.here,
+                **self.sower.stamps(),
+            )
+        for number in range(30):
+            by_agent = number % 3 == 0
+            yield IssueAttachment(
+                mission_id=issues[0].id if number % 4 == 0 else self.pick(issues).id,
+                filename=f"{self.text()}{number}.txt",
+                content_type="text/plain",
+                size_bytes=number,
+                sha256=f"{number % 5:064}",
+                uploaded_by_user_id=None if by_agent else self.maybe(self.pick(self.sower.people).user_id),
+                uploaded_by_agent_id=self.pick(self.agents).id if by_agent else None,
+                created_at=self.sower.time(),
+                **self.sower.here,
+            )
+        for number in range(30):
+            yield IssueCodeLink(
+                mission_id=issues[0].id if number % 4 == 0 else self.pick(issues).id,
+                provider=self.pick(list(GitProvider)),
+                host="git.example",
+                owner="ships",
+                repo="hull",
+                number=number + 1,
+                url=f"https://git.example/ships/hull/pull/{number + 1}",
+                title=self.maybe(self.text()),
+                state=self.maybe(self.pick(list(PullState))),
+                last_synced_at=self.maybe(self.sower.time()),
+                last_sync_error=self.maybe(self.text()),
                 **self.sower.here,
                 **self.sower.stamps(),
             )

@@ -260,6 +260,8 @@ HERE: dict[str, Root] = {
     "issueInCrew": issue_in_crew,
     "subIssues": below("Mission", "parent_issue_id", BY_HAND, where=is_issue),
     "issueComments": below("IssueComment", "mission_id", OLDEST),
+    "issueAttachments": below("IssueAttachment", "mission_id", NEWEST),
+    "issueCodeLinks": below("IssueCodeLink", "mission_id", NEWEST),
     "issueActivity": below("IssueActivity", "mission_id", NEWEST, 50),
     "issueRelations": issue_relations, "issueRuns": issue_runs, "projects": projects, "findProjects": projects,
     "project": found_or_named("Project"), "projectBySlug": named_by_slug("Project"),
@@ -284,6 +286,13 @@ def actor(type_key: str, id_key: str) -> Value:
     """Of the system, too."""
     name = assigned(type_key, id_key)
     return lambda store, asker, row: "System" if row[type_key] == "system" else name(store, asker, row)
+
+
+def uploader(store: Store, asker: Asker, row: Row) -> Any:
+    """The name of the person, or of the agent."""
+    by_type = {**row, "user": "user", "agent": "agent"}
+    name = assigned("user", "uploaded_by_user_id")(store, asker, by_type)
+    return assigned("agent", "uploaded_by_agent_id")(store, asker, by_type) if name is None else name
 
 
 def of_row(table: str, key: str, column: str) -> Value:
@@ -341,6 +350,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("Mission", "assignee_name"): assigned("assignee_type", "assignee_id"),
     ("Mission", "created_by_name"): actor("created_by_type", "created_by_id"),
     ("IssueComment", "author_name"): actor("author_type", "author_id"),
+    ("IssueAttachment", "uploaded_by_name"): uploader,
     ("IssueActivity", "actor_name"): actor("actor_type", "actor_id"),
     ("Assignment", "agent_name"): of_row("agents", "assigned_to_id", "name"),
     ("Assignment", "result_line"): first_line("result_summary"),

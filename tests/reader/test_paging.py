@@ -171,6 +171,8 @@ CHILDREN = {
         f"SELECT label_id AS key FROM issue_labels JOIN ({MISSIONS}) AS issue ON issue.id = mission_id",
     ),
     ("Issue", "changes"): (f"({MISSIONS})", "p.identifier", "SELECT mission_id AS key FROM issue_activity"),
+    ("Issue", "attachments"): (f"({MISSIONS})", "p.identifier", "SELECT mission_id AS key FROM issue_attachments"),
+    ("Issue", "codeLinks"): (f"({MISSIONS})", "p.identifier", "SELECT mission_id AS key FROM issue_code_links"),
     ("Issue", "comments"): (f"({MISSIONS})", "p.identifier", "SELECT mission_id AS key FROM issue_comments"),
     ("Crew", "missions"): ("crews", "p.slug", "SELECT crew_id AS key FROM missions"),
     ("Agent", "ledMissions"): ("agents", "p.slug", "SELECT lead_agent_id AS key FROM missions"),

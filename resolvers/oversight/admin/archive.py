@@ -66,7 +66,7 @@ async def archive_person(ctx: Context, data: OfPerson) -> GdprReceipt:
     """Start an archive of a person's data.
 
     A job collects all data of a member of the workspace in a ZIP file: NDJSON with one file per table, and the
-    files that the member attached to chats. The archive can be downloaded for a week after the receipt is
+    files that the member attached to chats and issues. The archive can be downloaded for a week after the receipt is
     completed.
     """
     member = ctx.select(Membership, col(Membership.user_id) == data.user_id)

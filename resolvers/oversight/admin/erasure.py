@@ -21,12 +21,13 @@ from models.personal_data import author_of, held_in
 from models.staff.chats import Chat, ChatAttachment, Message
 from models.staff.run_spans import RunSpan
 from models.staff.runs import Run, RunFrame, RunStep
+from models.work.issues import IssueAttachment
 from resolvers.kernel import Action, Code, Context, Holder, Output, Refusal, Topic, command, end_work, forbidden
 from resolvers.kernel.writing.persons import belongs_elsewhere, erase_in_audit, forget_answers
 from resolvers.oversight.admin.archive import end_archives, remove_archives
 from resolvers.oversight.admin.gdpr import DeletePersonalData, receipt, remove_texts
 from resolvers.people.account.avatars import forget_avatar
-from resolvers.people.workspaces.files import CHAT_GONE, detach, speakers_in
+from resolvers.people.workspaces.files import CHAT_GONE, detach, detach_from_issues, speakers_in
 from resolvers.people.workspaces.members import is_last_owner
 
 ERASED: Final = "erased"  # no longer than what it stands for
@@ -94,8 +95,8 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
     """Delete all data of a person.
 
     Deletes or anonymises a member's data: membership, sessions, messages, comments, runs, archives and files attached
-    to chats. Work made for the team is kept. The account itself is deleted only if an invitation of this workspace
-    created it and the user belongs to no other workspace. Writes a receipt. Cannot be undone.
+    to chats and issues. Work made for the team is kept. The account itself is deleted only if an invitation of this
+    workspace created it and the user belongs to no other workspace. Writes a receipt. Cannot be undone.
 
     Only an owner can erase an owner; the last owner of other members cannot be erased.
     """
@@ -169,6 +170,7 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
     for agent_id, chat_id in await ctx.report(spoken):
         ctx.enqueue(CHAT_GONE, agent_id=agent_id, chat_id=chat_id)
     count(ChatAttachment, await detach(ctx, user.id))
+    count(IssueAttachment, await detach_from_issues(ctx, user.id))
     invited = await _invitations_of(ctx, user)
     personal = {"email": user.email} | ({"full_name": user.full_name} if user.full_name else {})
     count(AuditLog, len(await erase_in_audit(ctx, user.id, personal, [user.id, *invited])))

@@ -61,6 +61,7 @@ OF_THE_WORKSPACE: Final[Mapping[str, str]] = {
     "peer_consents": "consent is given to a workspace",
     "retention_rules": "settings of the workspace",
     "saved_views": "of people of the workspace",
+    "user_models": "of people of the workspace",
     "webhook_endpoints": "of the workspace",
     "workflow_templates": "of the workspace",
     "workspace_mcp_servers": "servers of the workspace, with their secrets",

@@ -18,12 +18,15 @@ from models.personal_data import AUTHOR, BY, WHOSE, of_column
 from models.resources.skills import AgentSkill, Skill
 from models.staff.agents import Agent
 from models.staff.crews import Crew
+from models.work.issues import IssueAttachment
+from models.work.missions import Mission
 from resolvers.instance.bundles.files import Counted, add_files
 from resolvers.instance.bundles.writing import Payload
 from resolvers.kernel import instance
 from resolvers.kernel.store.copying import Snapshot
 from resolvers.oversight.backups.crews import order_of_crew, people_of_crew, rows_of_crew
 from resolvers.oversight.backups.tables import carried, columns_of, names_person, order
+from resolvers.people.workspaces.files import ISSUE_FILES
 
 HEAD: Final = "head.json"
 KEYS: Final = "keys.json"
@@ -184,12 +187,24 @@ async def _describe(snapshot: Snapshot, source: DumpedPlace, made: Dumped) -> No
 
 
 async def _folders(snapshot: Snapshot, source: DumpedPlace) -> frozenset[tuple[str, ...]] | None:
-    """The folders of a crew and of its agents; None for all of the workspace."""
+    """The folders of a crew, of its agents and of its issues; None for all of the workspace."""
     if source.crew_id is None:
         return None
     agent = table_of(Agent).c
     agents = select(agent.id).where(agent.workspace_id == source.workspace_id, agent.crew_id == source.crew_id)
-    return frozenset({("crews", source.crew_id), *(("agents", row[0]) for row in await snapshot.report(agents))})
+    mission, file = table_of(Mission).c, table_of(IssueAttachment).c
+    of_issues = (
+        select(file.sha256)
+        .where(file.workspace_id == source.workspace_id, mission.workspace_id == file.workspace_id)
+        .where(mission.id == file.mission_id, mission.crew_id == source.crew_id)
+    )
+    return frozenset(
+        {
+            ("crews", source.crew_id),
+            *(("agents", row[0]) for row in await snapshot.report(agents)),
+            *((ISSUE_FILES, row[0]) for row in await snapshot.report(of_issues.distinct())),
+        }
+    )
 
 
 async def _dump_files(

@@ -28,6 +28,7 @@ from resolvers.oversight.backups.arriving import NOT_ITS_MANIFEST, ArrivingPaylo
 from resolvers.oversight.backups.naming import SHARED, shared
 from resolvers.oversight.backups.rows import Lines, Passage, fields_of
 from resolvers.oversight.backups.tables import LEFT_OUT, NOT_COPIED, carried
+from resolvers.people.workspaces.files import ISSUE_FILES
 from resolvers.rules.memory_versions import FOLDER as MEMORY
 
 NO_WRAPPING_KEY: Final = (
@@ -257,7 +258,7 @@ async def land_files(payload: ArrivingPayload, passage: Passage, landed: Landed,
                 and not _is_there(base, file.names[:2])
             ):
                 landed.folders.add(file.names[:2])
-            owner = None if file.names[0] == MEMORY else owner_of_agents_files()
+            owner = None if file.names[0] in (MEMORY, ISSUE_FILES) else owner_of_agents_files()
             content = await payload.look()
             if content is not None and content[0] == f"{BLOBS}{file.sha256}":
                 payload.take()

@@ -3,6 +3,7 @@ no row any more.
 
     <storage>/workspaces/<workspace>/crews/<crew>/output/<slug>/attachments/<chat>/
     <storage>/workspaces/<workspace>/agents/<agent>/coding/<chat, or run>/
+    <storage>/workspaces/<workspace>/issue_files/<SHA-256 of the bytes>/
 """
 
 from collections.abc import Collection
@@ -19,11 +20,15 @@ from models.staff.agents import Agent
 from models.staff.chats import Chat, ChatAttachment
 from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
+from models.work.issues import IssueAttachment
 from resolvers.instance.confined import ATTACHMENTS
 from resolvers.kernel import NOW, Context, Id, Input, clock, job
 
 AT_ONCE: Final = 2  # a folder may be large, and disks are slow
 CODING: Final = "coding"
+ISSUE_FILES: Final = "issue_files"
+CONTENT: Final = "content"
+"""The name of the bytes in their folder."""
 
 
 class FilesOfWorkspace(Input):
@@ -49,6 +54,12 @@ class OfAttachments(Input):
     chat_id: Id
 
 
+class BytesOfIssues(Input):
+    """The bytes of files of issues, by their sum."""
+
+    sha256: Id
+
+
 REMOVE_FILES = clock("workspaces.remove_files", every=timedelta(hours=1))
 WORKSPACE_GONE = job("workspaces.files_of_workspace", FilesOfWorkspace, of_instance=True, at_once=AT_ONCE)
 CREW_GONE = job("workspaces.files_of_crew", FilesOfCrew, at_once=AT_ONCE)
@@ -57,6 +68,9 @@ CHAT_GONE = job("workspaces.files_of_chat", FilesOfChat, at_once=AT_ONCE)
 """Removes the files that agents keep about a chat. If the chat still exists, its attached files remain."""
 DETACHED = job("workspaces.files_detached", OfAttachments, at_once=AT_ONCE)
 """Removes the files of deleted attachments, and then their rows: a row without a file is harmless."""
+
+UNUSED = job("workspaces.bytes_of_issues", BytesOfIssues, at_once=AT_ONCE)
+"""Removes bytes that no issue of the workspace has any more."""
 
 
 async def detach(ctx: Context, person: str) -> int:
@@ -67,6 +81,25 @@ async def detach(ctx: Context, person: str) -> int:
     theirs = col(ChatAttachment.uploaded_by) == person
     gone = await ctx.update_where(ChatAttachment, theirs, including_hidden=True, deleted_at=NOW, uploaded_by=None)
     return len(gone)
+
+
+async def detach_from_issues(ctx: Context, person: str) -> int:
+    """Deletes what a person has attached to issues; the bytes go behind the commit."""
+    theirs = col(IssueAttachment.uploaded_by_user_id) == person
+    await drop_bytes(ctx, theirs)
+    return await ctx.delete_where(IssueAttachment, theirs, including_hidden=True)
+
+
+async def drop_bytes(ctx: Context, *of_rows: Any) -> None:
+    """Has the bytes of these rows removed behind the commit, as far as no other row has them then."""
+    kept = ctx.table(IssueAttachment).c
+    for (sha256,) in await ctx.report(select(kept.sha256).where(*of_rows).distinct()):
+        ctx.enqueue(UNUSED, sha256=sha256)
+
+
+def lock_of_bytes(workspace_id: str | None, sha256: str) -> str:
+    """The name of a lock. Held by everyone who adds a row with these bytes, and while unused bytes are removed."""
+    return f"bytes of {workspace_id}/{sha256}"
 
 
 async def forget_attached(ctx: Context, agent_id: str) -> None:
@@ -88,6 +121,10 @@ def of_agent(workspace_id: str, agent_id: str) -> tuple[str, ...]:
     return (*of_workspace(workspace_id), "agents", agent_id)
 
 
+def bytes_of_issues(workspace_id: str, sha256: str) -> tuple[str, ...]:
+    return (*of_workspace(workspace_id), ISSUE_FILES, sha256)
+
+
 def attached(workspace_id: str, crew_id: str, slug: str) -> tuple[str, ...]:
     return (*of_crew(workspace_id, crew_id), "output", slug, ATTACHMENTS)
 
@@ -102,6 +139,12 @@ def restoring(workspace_id: str) -> Select[Any]:
     """The lock of who may restore a bundle into the workspace, if there is one."""
     locks = table_of(BackupLock).c
     return select(locks.workspace_id).where(locks.workspace_id == workspace_id, locks.expires_at > func.now())
+
+
+def used_bytes(workspace_id: str, sums: Collection[str]) -> Select[Any]:
+    """The sums that files of issues have."""
+    files = table_of(IssueAttachment).c
+    return select(files.sha256).where(files.workspace_id == workspace_id, files.sha256.in_(sums)).distinct()
 
 
 def live_crews(workspace_id: str, ids: Collection[str]) -> Select[Any]:

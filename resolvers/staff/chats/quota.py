@@ -1,4 +1,4 @@
-"""Limits for attached files: bytes per workspace, and files per chat.
+"""Limits for attached files: bytes per workspace, of chats and issues together, and files per chat.
 
 The database counts them, in one row per workspace that every change of an attachment updates. An upload holds that row
 until the commit, so that concurrent uploads cannot exceed a limit together.
@@ -52,8 +52,9 @@ def most() -> int:
 
 
 def refusal() -> Refusal:
-    told = f"Files that are attached to chats of this workspace may take {instance.settings.attachment_storage} MiB"
-    return Refusal(Code.TOO_LARGE, f"{told} together; this one would be more")
+    limit = f"may take {instance.settings.attachment_storage} MiB together"
+    text = f"Files that are attached to chats and issues of this workspace {limit}; this one would be more"
+    return Refusal(Code.TOO_LARGE, text)
 
 
 async def used(ctx: Context) -> int:

@@ -2,7 +2,21 @@
 
 from resolvers.kernel import Domain
 from resolvers.work.issues.activity import list_activity
+from resolvers.work.issues.agents_files import (
+    attach_as_agent,
+    get_agent_attachment,
+    list_agent_attachments,
+    relate_as_agent,
+)
+from resolvers.work.issues.attachments import (
+    AttachedToIssue,
+    attach_to_issue,
+    delete_attachment,
+    get_attachment,
+    list_attachments,
+)
 from resolvers.work.issues.bulk import BulkUpdated, bulk_update
+from resolvers.work.issues.code_links import delete_code_link, link_code, list_code_links, refresh_code_link
 from resolvers.work.issues.comments import create_comment, delete_comment, list_comments, update_comment
 from resolvers.work.issues.finding import IssueCount, count_issues, find_issues
 from resolvers.work.issues.graph import IssueRelationView

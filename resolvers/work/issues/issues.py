@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 
 from pydantic import Field
+from sqlmodel import col
 
 from models import bounds
 from models.base import new_id
 from models.machines import Machine
 from models.people.workspaces import Capability
 from models.staff.crews import Crew
-from models.work.issues import IssueLabel
+from models.work.issues import IssueAttachment, IssueLabel
 from models.work.labels import Label
 from models.work.missions import (
     ISSUE_BOARD,
@@ -52,6 +53,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.kernel.writing.actors import actor_of, check_actor
+from resolvers.people.workspaces.files import drop_bytes
 from resolvers.rules.issue_fields import AssigneeType, Day, Priority
 from resolvers.work.issues.changing import change_issue, differing, fits_project, no_routine, notify_assignee
 from resolvers.work.issues.events import IssueCreated, IssueDeleted, IssueUpdated
@@ -298,6 +300,7 @@ async def delete_issue(ctx: Context, issue: Mission, data: OfCrew) -> Deleted:
         raise Refusal(
             Code.BAD_REQUEST, f"Only issues in BACKLOG or CANCELLED can be deleted; this one is {issue.status}"
         )
+    await drop_bytes(ctx, col(IssueAttachment.mission_id) == issue.id)
     await ctx.delete(Mission, issue.id)
     ctx.emit(IssueDeleted(identifier=issue.identifier or ""))
     return Deleted(id=issue.id)

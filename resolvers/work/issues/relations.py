@@ -94,7 +94,7 @@ async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated
     )
     if target.id == issue.id:
         raise Refusal(Code.BAD_REQUEST, "An issue cannot be related to itself")
-    await _room_for_one_more(ctx, issue.id, target.id)
+    await room_for_one_more(ctx, issue.id, target.id)
     kind, ends = data.relation_type, (issue.id, target.id)
     if kind is RelationType.blocked_by:
         kind, ends = RelationType.blocks, (target.id, issue.id)
@@ -106,7 +106,8 @@ async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated
     return RelationCreated(id=relation.id)
 
 
-async def _room_for_one_more(ctx: Context, *issue_ids: str) -> None:
+async def room_for_one_more(ctx: Context, *issue_ids: str) -> None:
+    """Refuses a relation of an issue that has the most."""
     await ctx.lock(f"relations of {ctx.workspace_id}")  # two callers may not both take the last place
     relations = ctx.table(IssueRelation)
     of_each = [or_(relations.c.source_id == id, relations.c.target_id == id) for id in issue_ids]

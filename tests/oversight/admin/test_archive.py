@@ -15,7 +15,7 @@ from resolvers.kernel.background import steps
 from resolvers.kernel.background.clocks import across_workspaces
 from resolvers.oversight.admin.archive import ARCHIVE
 from runtime.oversight import admin
-from tests.oversight.admin.test_erasure import plant, somebody
+from tests.oversight.admin.test_erasure import CANARY, plant, somebody
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +45,9 @@ class Doing:
 async def test_every_row_of_the_person_is_in_it(world: World) -> None:
     person = await somebody(world)
     await plant(world, person)
+    folder = world.settings.storage_path / "workspaces" / world.workspace.id / "issue_files" / CANARY
+    folder.mkdir(parents=True)
+    (folder / "content").write_bytes(b"of an issue")
     started = await world.rest(world.admin, "POST", f"/api/v1/admin/users/{person.user_id}/archive")
     assert started.status_code == 202, started.text
     id = started.json()["id"]
@@ -56,6 +59,7 @@ async def test_every_row_of_the_person_is_in_it(world: World) -> None:
     answer = await world.rest(world.admin, "GET", f"{RECEIPTS}/{id}/archive")
     assert (answer.status_code, len(answer.content)) == (200, receipt["archive_bytes"])
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert archive.read(f"files/issue_files/{CANARY}") == b"of an issue"
     for table in metadata().sorted_tables:
         kept = held_in(table)
         keys = (*kept.whose, *kept.by)

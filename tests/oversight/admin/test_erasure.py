@@ -9,7 +9,7 @@ from models.attention.inbox import InboxItem, InboxKind, inbox_item_id
 from models.base import new_id
 from models.kernel import AuditLog, IdempotencyKey, OutboxEvent
 from models.people.auth import Session, SignInDevice
-from models.people.privacy import PeerCard, PeerConsent
+from models.people.privacy import PeerCard, PeerConsent, UserModel
 from models.people.workspaces import Membership, Role
 from models.staff.agents import Agent
 from models.staff.chats import Chat, ChatReadCursor, Message, MessageRole
@@ -17,7 +17,7 @@ from models.staff.crews import Crew, CrewMember
 from models.staff.memory import MemoryTier, MemoryVersion
 from models.staff.run_spans import RunSpan, SpanKind
 from models.staff.runs import Run, RunFrame, RunStatus
-from models.work.issues import IssueComment
+from models.work.issues import IssueAttachment, IssueComment
 from models.work.labels import Label
 from models.work.missions import Mission, MissionType
 from resolvers.instance.running import instance
@@ -69,13 +69,19 @@ async def somebody(world: World, role: Role = Role.MEMBER) -> Person:
 SPAN: dict[str, Any] = {"seq": 1, "kind": SpanKind.MESSAGE, "name": "message", "changed": "0", "output": CANARY}
 
 
+def noted_and_attached(person: Person, issue: Mission, here: dict[str, Any]) -> list[Any]:
+    file = {"filename": CANARY, "content_type": "text/plain", "size_bytes": 1, "sha256": CANARY}
+    return [
+        UserModel(user_id=person.user_id, user_slug=CANARY, bytes=7, content=CANARY, **here),
+        IssueAttachment(mission_id=issue.id, uploaded_by_user_id=person.user_id, **file, **here),
+    ]
+
+
 async def plant(world: World, person: Person) -> None:
     """The person's traces, each with a canary."""
     here: dict[str, Any] = {"workspace_id": world.workspace.id}
-    crew, agent = (
-        Crew(name="Deck", slug=f"d{new_id()[-8:]}", **here),
-        Agent(name="Hand", slug=f"h{new_id()[-8:]}", **here),
-    )
+    crew = Crew(name="Deck", slug=f"d{new_id()[-8:]}", **here)
+    agent = Agent(name="Hand", slug=f"h{new_id()[-8:]}", **here)
     chat, team = (Chat(agent_id=agent.id, created_by=by, title=title, **here) for by, title in (
         (person.user_id, f"{CANARY} alone"), (world.owner.user_id, "Team"),
     ))  # fmt: skip
@@ -114,6 +120,7 @@ async def plant(world: World, person: Person) -> None:
             target_user_id=person.user_id, **here,
         ),
         PeerCard(agent_id=agent.id, user_id=person.user_id, **card, **here),
+        *noted_and_attached(person, issue, here),
         PeerConsent(user_id=person.user_id, opted_out=False, **here),
         MemoryVersion(written_by=person.user_id, **version, **here),
         AuditLog(

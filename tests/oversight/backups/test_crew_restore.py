@@ -269,3 +269,22 @@ async def test_a_bundle_that_was_changed_brings_nothing(home: World, crew: str, 
             there = orjson.loads(content) | {"path": f"crews/{'c' + '2' * 24}/output/planted"}
             await refused(contents, entries | {name: orjson.dumps(there)})
             break
+
+
+async def test_files_of_its_issues_are_in_a_bundle_and_those_of_others_are_not(
+    home: World, crew: str, estate: Estate
+) -> None:
+    own, other = estate.home["issue_attachment"].sha256, "1" * 64
+    for sha256 in (own, other):
+        folder = folder_of(home, "issue_files", sha256)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "content").write_text(sha256)
+    made = await backup(home, crew)
+    with Bundle(Path(made["path"])) as bundle, bundle.entries(None) as entries:
+        found = {name: content.read() for name, _, content in entries}
+    described = [orjson.loads(content)["path"] for name, content in found.items() if name.startswith("files/")]
+    assert [path for path in described if path.startswith("issue_files/")] == [f"issue_files/{own}/content"]
+    (folder_of(home, "issue_files", own) / "content").unlink()
+    answer = await restore(home, made["path"], as_crew="fourth-deck", beside=True)
+    assert answer.status_code == 200, answer.text
+    assert (folder_of(home, "issue_files", own) / "content").read_text() == own

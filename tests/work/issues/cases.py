@@ -4,8 +4,20 @@ from typing import Any
 
 from models.actors import ActorType
 from models.base import new_id
-from models.work.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
+from models.work.issues import (
+    ActivityAction,
+    GitProvider,
+    IssueActivity,
+    IssueAttachment,
+    IssueCodeLink,
+    IssueComment,
+    IssueLabel,
+    IssueRelation,
+    PullState,
+    RelationType,
+)
 from models.work.missions import AuthoredVia, Mission, MissionStatus, MissionType
+from resolvers.errors import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
@@ -116,12 +128,52 @@ def issue_relation(plot: Plot) -> IssueRelation:
     )
 
 
+@entity
+def issue_attachment(plot: Plot) -> IssueAttachment:
+    """Its content is on no disk."""
+    return IssueAttachment(
+        mission_id=plot["issue"].id,
+        filename="chart.png",
+        content_type="image/png",
+        size_bytes=7,
+        sha256="0" * 64,
+        uploaded_by_user_id=plot.owner.user_id,
+        uploaded_by_agent_id=plot["agent"].id,
+        **plot.here,
+    )
+
+
+@entity
+def issue_code_link(plot: Plot) -> IssueCodeLink:
+    times = {f"remote_{name}_at": "2026-01-01T00:00:00Z" for name in ("created", "updated", "merged", "closed")}
+    return IssueCodeLink(
+        mission_id=plot["issue"].id,
+        provider=GitProvider.GITHUB,
+        host="github.com",
+        owner="ships",
+        repo="hull",
+        number=7,
+        url="https://github.com/ships/hull/pull/7",
+        title="Mend it",
+        state=PullState.OPEN,
+        author="ada",
+        source_branch="leak",
+        target_branch="main",
+        last_synced_at=now(),
+        last_sync_error="The credential for this host cannot be read",
+        **times,
+        **plot.here,
+    )
+
+
 def _named(key: str, **more: Any) -> Any:
     """An issue that is named by its identifier."""
     return more | {"identifier": lambda world: world.home[key].identifier}
 
 
 PROSE = {"issues.comments_update", "issues.comments_delete"}
+FILE = {"filename": "tide.txt", "content_base64": "ZXhhbXBsZQ=="}
+OF_FILE = {"attachment_id": "issue_attachment"}
 NAMED = Recipe(values=_named("issue"))
 UNDER_WAY = Recipe(values=_named("issue_under_way"))
 IDS = {
@@ -138,7 +190,8 @@ RECIPES = {
             "issues.get", "issues.find_one", "issues.get_in_crew", "issues.delete", "issues.start", "issues.subtasks",
             "issues.activity", "issues.runs",
             "issues.comments_list", "issues.comments_create", "issues.relations_list", "internal.issues.get",
-            "internal.issues.comments_create",
+            "internal.issues.comments_create", "issues.attachments_list", "issues.code_links_list",
+            "internal.issues.attachments_list",
         ],
         NAMED,
     ),
@@ -154,6 +207,23 @@ RECIPES = {
     "issues.review": UNDER_WAY,
     "issues.bulk": Recipe(values={"ids": lambda world: [world.home["issue"].id], "updates": {"priority": "low"}}),
     "issues.relations_create": Recipe(values=_named("issue",
+        target_identifier=lambda world: world.home["issue_above"].identifier)),
+    **dict.fromkeys(
+        ("issues.attachments_create", "internal.issues.attachments_create"), Recipe(values=_named("issue", **FILE))
+    ),
+    "issues.code_links_create": Recipe(
+        values=_named("issue", url="https://github.com/ships/hull/pull/8"), refused=Code.BAD_GATEWAY
+    ),
+    "issues.code_links_refresh": Recipe(
+        ids={"link_id": "issue_code_link"}, values=_named("issue"), refused=Code.BAD_GATEWAY
+    ),
+    "issues.code_links_delete": Recipe(ids={"link_id": "issue_code_link"}, values=_named("issue")),
+    "issues.attachments_delete": Recipe(ids=OF_FILE, values=_named("issue")),
+    **dict.fromkeys(
+        ("issues.attachments_get", "internal.issues.attachments_get"),
+        Recipe(ids=OF_FILE, values=_named("issue"), refused=Code.NOT_FOUND),
+    ),
+    "internal.issues.relations_create": Recipe(values=_named("issue", relation_type="relates_to",
         target_identifier=lambda world: world.home["issue_above"].identifier)),
     "issues.relations_delete": Recipe(ids={"id": "issue_relation"}),
     "internal.issues.update": Recipe(values=_named("issue", priority="low")),
