@@ -7,9 +7,12 @@ from resolvers.oversight.keeper.evaluation import UNAVAILABLE
 from resolvers.problem import REASON_PHRASES
 from resolvers.resources.oauth.client import FAILED
 from resolvers.rules.containers import NO_CONTAINERS
+from resolvers.work.issues.pull_requests import FAULTS, LinkFault
+from rest_compat.http.errors import PROBLEMS
 from tests.fuzz.hooks import BROKEN, INSIDES, REFUSED_WITH_502
 
-UNREACHED = (NO_CONTAINERS, *REFUSED_WITH_502, "The MCP server could not be queried: ", FAILED, UNAVAILABLE)
+UNREADABLE = FAULTS[LinkFault.credential_unreadable][1]
+UNREACHED = (NO_CONTAINERS, *REFUSED_WITH_502, "The MCP server could not be queried: ", FAILED, UNAVAILABLE, UNREADABLE)
 """What a server or model that is not there is no failure of ours for (contract: skills.bulk_import says 502, and an
 evaluator without a model 503).
 """
@@ -32,7 +35,9 @@ def clear(status: int, body: bytes, kind: str = "") -> None:
     elif status >= 400:
         told: dict[str, Any] = json.loads(body)
         assert told.keys() >= PROBLEM, told
-        assert (told["status"], told["title"], told["type"]) == (status, REASON_PHRASES[status], "about:blank"), told
+        assert (told["status"], told["title"]) == (status, REASON_PHRASES[status]), told
+        named = "about:blank" if "code" not in told else f"{PROBLEMS}code-link/{told['code']}"
+        assert told["type"] == named, told
         assert told["detail"].strip(), told
         assert all(text.strip() for text in told.get("fields", {}).values()), told
         assert not INSIDES.search(told["detail"]), told

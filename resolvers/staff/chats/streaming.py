@@ -64,7 +64,7 @@ def offer(opened: Callable[[Caller], FrameLine] | None) -> None:
 
 
 def _switch(raw: Any) -> Any:
-    text = raw.lower() if isinstance(raw, str) else raw
+    text = raw.lower() if isinstance(raw, str) else ""
     return True if text in TRUE else False if text in FALSE else raw
 
 
