@@ -55,7 +55,7 @@ SHOWN: dict[str, str] = {
     "linked_identities": "provider",
     "issue_code_links": (
         "kind title state author source_branch target_branch remote_created_at remote_updated_at remote_merged_at"
-        " remote_closed_at last_synced_at last_sync_error"
+        " remote_closed_at last_synced_at"
     ),
     "labels": "label_group",
     "mcp_registry_servers": (
