@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_02_94"
-down_revision = "2026_12_02_93"
+revision = "2026_12_02_95"
+down_revision = "2026_12_02_94"
 branch_labels = None
 depends_on = None
 

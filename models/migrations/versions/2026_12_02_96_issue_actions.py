@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import validate
 
-revision = "2026_12_02_95"
-down_revision = "2026_12_02_94"
+revision = "2026_12_02_96"
+down_revision = "2026_12_02_95"
 branch_labels = None
 depends_on = None
 

@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_02_96"
-down_revision = "2026_12_02_95"
+revision = "2026_12_02_97"
+down_revision = "2026_12_02_96"
 branch_labels = None
 depends_on = None
 
