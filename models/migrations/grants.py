@@ -50,11 +50,12 @@ ADDED: Final[Mapping[str, Grant]] = {
 
 CHANGED: Final = frozenset(
     {
-        "agent_credentials", "agent_skills", "approval_gates", "approval_outcomes", "approvals",
+        "agent_avatars", "agent_credentials", "agent_skills", "approval_gates", "approval_outcomes", "approvals",
         "attachment_totals", "backup_locks", "budget_spends", "call_reservations", "chat_participants", "chat_presence",
         "chat_read_cursors", "checkpoints", "cli_tokens", "cost_days", "credential_crews", "credential_rotations",
         "crew_members", "data_keys", "decision_links", "email_changes", "escalations", "feature_flag_overrides",
-        "instance_facts", "invitations", "issue_labels", "issue_relations", "journal", "keeper_requests",
+        "instance_facts", "invitations", "issue_attachments", "issue_labels", "issue_relations", "journal",
+        "keeper_requests",
         "linked_identities", "mcp_registry_servers", "memory_configs", "message_feedback", "message_reactions",
         "messages", "notifications", "oauth_states", "pairings", "passkey_challenges", "passkeys",
         "password_resets", "peer_consents", "peer_conversations", "push_keys", "push_notices", "retention_rules",

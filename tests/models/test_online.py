@@ -38,11 +38,15 @@ OUTSIDE = re.compile(
 """Statements that are executed by themselves: they can be repeated."""
 
 
+WIDENED = re.compile(r"DROP CONSTRAINT (\w+),\s+(?=ADD CONSTRAINT \1 CHECK)")
+"""A check that the same statement adds again, with more values: processes of both releases write what it takes."""
+
+
 def faults(text: str) -> Iterator[str]:
     """What in a migration's SQL holds others up, or cannot be repeated after a failure."""
     checked = subprocess.run(
         [SQUAWK, "--assume-in-transaction", "--reporter", "json", "--pg-version", "15", "--exclude", OF_STYLE],
-        input=text, capture_output=True, text=True, check=False,
+        input=WIDENED.sub("", text), capture_output=True, text=True, check=False,
     )  # fmt: skip
     yield from sorted({each["rule_name"] for each in json.loads(checked.stdout)})
     text = re.sub(r"(DO \$fill\$).*?\$fill\$", r"\1", text, flags=re.S)
@@ -82,6 +86,8 @@ def test_no_migration_holds_others_up() -> None:
         ("disallowed-unique-constraint", "ALTER TABLE runs ADD CONSTRAINT c UNIQUE (a);"),
         ("ban-drop-column", "ALTER TABLE runs DROP COLUMN model;"),
         ("ban-drop-table", "DROP TABLE runs;"),
+        ("ban-drop-constraint", "ALTER TABLE runs DROP CONSTRAINT c;"),
+        ("ban-drop-constraint", "ALTER TABLE runs DROP CONSTRAINT c, ADD CONSTRAINT d CHECK (a > 0) NOT VALID;"),
         ("renaming-column", "ALTER TABLE runs RENAME COLUMN model TO m;"),
         ("renaming-table", "ALTER TABLE runs RENAME TO r;"),
         ("rows-in-one-transaction", "UPDATE runs SET model = NULL;"),
@@ -102,6 +108,7 @@ def test_what_would_hold_others_up_is_found(fault: str, statement: str) -> None:
         "ALTER TABLE runs ADD CONSTRAINT c CHECK (a > 0) NOT VALID;",
         "ALTER TABLE runs ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES users (id) NOT VALID;",
         "CREATE TABLE x (id text PRIMARY KEY, a varchar(9) NOT NULL);\nCREATE INDEX x_a_idx ON x (a);\n"
+        "ALTER TABLE runs DROP CONSTRAINT c, ADD CONSTRAINT c CHECK (a > 0) NOT VALID;",
         "INSERT INTO x SELECT id, 'a' FROM users;\nUPDATE x SET a = 'b';",
     ],
 )

@@ -24,6 +24,7 @@ from resolvers.instance.license import Limit
 from resolvers.kernel import Code, Refusal, instance
 from resolvers.kernel.store.copying import NULL, Landing, values_of
 from resolvers.oversight.backups.arriving import NOT_ITS_MANIFEST
+from resolvers.people.workspaces.files import ISSUE_FILES
 
 NO_ROWS: Final = "The bundle has rows that do not fit its tables"
 TAKEN: Final = "A crew of this slug exists already"
@@ -45,6 +46,8 @@ class CrewNames:
     slugs: set[bytes] = field(default_factory=set)
     prefixes: set[bytes] = field(default_factory=set)
     agents: set[bytes] = field(default_factory=set)
+    sums: set[bytes] = field(default_factory=set)
+    """SHA-256 of the files of its issues."""
     _renamed: dict[bytes, bytes] = field(default_factory=dict)
     _prefixed: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -71,6 +74,8 @@ class CrewNames:
         """The change of a column's values; None if they stay, or are changed as in every bundle."""
         if (table, column) == ("agents", "slug"):
             return partial(self._agent, columns.index("id"))
+        if (table, column) == ("issue_attachments", "sha256"):
+            return self._sum
         if self.slug is None:
             return None
         fixed = self.slug.encode()
@@ -84,14 +89,18 @@ class CrewNames:
         return changes.get((table, column))
 
     def path(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The path of a file in the folder of the crew or of one of its agents. BundleError for others."""
-        known = {"crews": {self.crew}, "agents": self.agents}.get(names[0], set())
+        """The path of a file of the crew, of one of its agents or of its issues. BundleError for others."""
+        known = {"crews": {self.crew}, "agents": self.agents, ISSUE_FILES: self.sums}.get(names[0], set())
         if len(names) < 3 or names[1].encode() not in known:
             raise BundleError(BundleFault.invalid_checksum, NOT_ITS_MANIFEST)
         if names[0] == "crews" and names[2] == "output" and len(names) > 4:
             slug = self._renamed.get(names[3].encode(), names[3].encode()).decode()
             return (*names[:3], slug, *names[4:])
         return names
+
+    def _sum(self, value: bytes, _: list[bytes]) -> bytes:
+        self.sums.add(value)
+        return value
 
     def _agent(self, place_of_id: int, value: bytes, line: list[bytes]) -> bytes:
         self.agents.add(line[place_of_id])
