@@ -107,8 +107,8 @@ def test_what_would_hold_others_up_is_found(fault: str, statement: str) -> None:
         "ALTER TABLE runs ADD x bigint NOT NULL DEFAULT 0;",
         "ALTER TABLE runs ADD CONSTRAINT c CHECK (a > 0) NOT VALID;",
         "ALTER TABLE runs ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES users (id) NOT VALID;",
-        "CREATE TABLE x (id text PRIMARY KEY, a varchar(9) NOT NULL);\nCREATE INDEX x_a_idx ON x (a);\n"
         "ALTER TABLE runs DROP CONSTRAINT c, ADD CONSTRAINT c CHECK (a > 0) NOT VALID;",
+        "CREATE TABLE x (id text PRIMARY KEY, a varchar(9) NOT NULL);\nCREATE INDEX x_a_idx ON x (a);\n"
         "INSERT INTO x SELECT id, 'a' FROM users;\nUPDATE x SET a = 'b';",
     ],
 )
