@@ -360,24 +360,24 @@ class Checkpoint(TenantTable, table=True):
 
 
 _S = MissionStatus
-_ENDS = frozenset({_S.DONE, _S.CANCELLED})
+_ENDS = frozenset({_S.DONE, _S.CANCELLED, _S.DUPLICATE})
 ISSUE_STATES = Machine(
     Mission,
     "status",
     {
-        _S.BACKLOG: frozenset({_S.TODO, _S.IN_PROGRESS, _S.CANCELLED}),
-        _S.TODO: frozenset({_S.IN_PROGRESS, _S.BACKLOG, _S.CANCELLED}),
-        _S.IN_PROGRESS: frozenset({_S.REVIEW, _S.DONE, _S.FAILED, _S.CANCELLED, _S.TODO}),
-        _S.REVIEW: frozenset({_S.DONE, _S.TODO, _S.IN_PROGRESS, _S.FAILED, _S.CANCELLED}),
+        _S.BACKLOG: frozenset({_S.TODO, _S.IN_PROGRESS, _S.CANCELLED, _S.DUPLICATE}),
+        _S.TODO: frozenset({_S.IN_PROGRESS, _S.BACKLOG, _S.CANCELLED, _S.DUPLICATE}),
+        _S.IN_PROGRESS: frozenset({_S.REVIEW, _S.DONE, _S.FAILED, _S.CANCELLED, _S.DUPLICATE, _S.TODO}),
+        _S.REVIEW: frozenset({_S.DONE, _S.TODO, _S.IN_PROGRESS, _S.FAILED, _S.CANCELLED, _S.DUPLICATE}),
         _S.DONE: frozenset({_S.BACKLOG}),
         _S.FAILED: frozenset({_S.BACKLOG, _S.TODO, _S.IN_PROGRESS}),
         _S.CANCELLED: frozenset({_S.BACKLOG, _S.TODO}),
-        _S.DUPLICATE: frozenset(),
+        _S.DUPLICATE: frozenset({_S.BACKLOG, _S.TODO}),
     },
     stamps={"completed_at": _ENDS},
     called="Issue",
 )
-"""The states of missions that are issues (contract: issues.states)."""
+"""The states of missions that are issues (contract: issues.states). DUPLICATE ends an issue as CANCELLED does."""
 _UNDER_WAY = frozenset({_S.BACKLOG, _S.TODO, _S.IN_PROGRESS, _S.REVIEW})
 ISSUE_BOARD = Machine(
     Mission,

@@ -72,7 +72,7 @@ async def test_who_does_not_ask_pays_nothing(board: Board, monkeypatch: pytest.M
 
 async def test_many_rows_and_ids_of_none(board: Board) -> None:
     first, second, done = await board.create(), await board.create(), await board.create()
-    await board.world.database.execute("UPDATE missions SET status = 'DUPLICATE' WHERE id = $1", done["id"])
+    await board.world.database.execute("UPDATE missions SET status = 'DONE' WHERE id = $1", done["id"])
     ids = [first["id"], UNKNOWN, second["id"], done["id"], first["id"]]
     answer = await change(board, BULK, **{"in": {"ids": ids, "updates": {"status": "TODO"}}})
     assert (answer["updated"], answer["notFound"]) == (3, [UNKNOWN])

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
+from pydantic import Field, PrivateAttr, WithJsonSchema, WrapValidator
 from sqlalchemy import case
 from sqlmodel import col
 
@@ -35,20 +35,21 @@ from resolvers.work.missions.reviewing import reviewed
 
 MOST_ISSUES = 100
 ARROW = " -> "
+NOWHERE = ""
 
 
 STATUS = f"One of {', '.join(IssueStatus)}; any other skips every issue."
 
 
-def _nowhere(status: Any) -> Any:
-    """An unknown status skips every issue, like a status that no issue can move to (contract: issues.bulk)."""
-    return IssueStatus.DUPLICATE if isinstance(status, str) and status not in {*IssueStatus} else status
+def _known(status: Any, validate: Any) -> Any:
+    """An unknown status skips every issue (contract: issues.bulk)."""
+    return NOWHERE if isinstance(status, str) and status not in {*IssueStatus} else validate(status)
 
 
 class IssueUpdates(Patch):
     """Fields to change in every issue; null counts as absent, and an empty `project_id` removes the project."""
 
-    status: Annotated[IssueStatus, BeforeValidator(_nowhere), WithJsonSchema({"type": "string", "description": STATUS})]
+    status: Annotated[IssueStatus, WrapValidator(_known), WithJsonSchema({"type": "string", "description": STATUS})]
     priority: Priority
     assignee_type: AssigneeType
     assignee_id: Id
@@ -128,7 +129,7 @@ def _updated(number: int, missing: list[str]) -> BulkUpdated:
 
 
 def _leads(issue: Mission, status: IssueStatus) -> bool:
-    return MissionStatus(status) in ISSUE_STATES.moves[issue.status]
+    return status != NOWHERE and MissionStatus(status) in ISSUE_STATES.moves[issue.status]
 
 
 def _changes(sent: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from sqlmodel import col
 
 from models.actors import ActorType
 from models.machines import Machine
+from models.people.workspaces import Membership
 from models.work.issues import IssueLabel
 from models.work.labels import Label
 from models.work.missions import Mission, MissionStatus
@@ -16,6 +17,9 @@ from resolvers.kernel.writing.actors import actor_of, check_actor
 from resolvers.work.issues.activity import record_changes
 from resolvers.work.missions.moving import move_mission
 from resolvers.work.missions.reviewing import reviewed
+
+KINDS = (None, "", ActorType.user, ActorType.agent)
+"""With another type, the id of an assignee is an arbitrary text."""
 
 
 async def step(
@@ -73,12 +77,14 @@ async def notify_assignee(ctx: Context, issue: Mission) -> None:
 async def changed(ctx: Context, issue: Mission, sent: dict[str, Any]) -> dict[str, Any]:
     """The columns that change, checked against the issue as it is."""
     changes = dict(sent)
-    if changes.get("parent_issue_id") == issue.id:
-        raise invalid("parent_issue_id", "is the issue itself")
+    if changes.get("parent_issue_id"):
+        await _check_parent(ctx, issue, changes["parent_issue_id"])
     if "routine_id" in changes:
         no_routine(changes.pop("routine_id"))
         changes.setdefault("routine_inputs", {})
     if changes.keys() & {"assignee_type", "assignee_id"}:
+        if changes.get("assignee_id") and "assignee_type" not in changes and issue.assignee_type in KINDS:
+            changes["assignee_type"] = await _kind_of(ctx, changes["assignee_id"])
         # both are written, so the check holds even if another call changes one of them at this moment
         changes = {"assignee_type": issue.assignee_type, "assignee_id": issue.assignee_id} | changes
         await check_actor(ctx, "assignee_id", changes["assignee_type"], changes["assignee_id"])
@@ -88,6 +94,26 @@ async def changed(ctx: Context, issue: Mission, sent: dict[str, Any]) -> dict[st
     elif "milestone_id" not in changes and changes.get("project_id") and project_id != issue.project_id:
         changes["milestone_id"] = None
     return changes
+
+
+async def _check_parent(ctx: Context, issue: Mission, parent_id: str) -> None:
+    """Refuses the issue itself and its sub-issues, at any depth."""
+    if parent_id == issue.id:
+        raise invalid("parent_issue_id", "is the issue itself")
+    await ctx.lock(f"parents of {ctx.workspace_id}")
+    above, seen = parent_id, set[str]()
+    while above and above not in seen:
+        seen.add(above)
+        found = await ctx.select(Mission, col(Mission.id) == above).first()
+        above = (found.parent_issue_id or "") if found is not None else ""
+        if above == issue.id:
+            raise invalid("parent_issue_id", "is a sub-issue of the issue")
+
+
+async def _kind_of(ctx: Context, id: str) -> str:
+    """A member comes first."""
+    is_member = await ctx.select(Membership, col(Membership.user_id) == id).exists()
+    return (ActorType.user if is_member else ActorType.agent).value
 
 
 async def fits_project(ctx: Context, milestone_id: str | None, project_id: str | None) -> None:

@@ -243,7 +243,8 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
 async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission:
     """Update an issue.
 
-    A new status must be reachable from the current one; DONE and CANCELLED set `completed_at`.
+    A new status must be reachable from the current one; DONE, CANCELLED and DUPLICATE set `completed_at`. An
+    `assignee_id` without a type is a member or, failing that, an agent.
 
     Moving an issue to another project clears the milestone, unless one is sent. The status IN_PROGRESS does not start
     work: use `start`.
@@ -264,7 +265,8 @@ async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Missi
 async def edit_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission:
     """Update an issue.
 
-    A new status must be one of `nextStatuses`; the present one changes nothing. DONE and CANCELLED set `completedAt`.
+    A new status must be one of `nextStatuses`; the present one changes nothing. DONE, CANCELLED and DUPLICATE set
+    `completedAt`. An `assigneeId` without a type is a member or, failing that, an agent.
 
     Moving an issue to another project clears the milestone, unless one is sent. The status IN_PROGRESS does not start
     work: use `startIssue`. Use `moveIssue` for the place on a board.

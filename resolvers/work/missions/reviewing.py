@@ -12,7 +12,11 @@ from resolvers.attention.inbox.putting import is_settled, put, settle
 from resolvers.kernel import Context
 
 ENGINE = "Mission engine"
-VERDICTS = {MissionStatus.DONE: "approved", MissionStatus.CANCELLED: "cancelled"}
+VERDICTS = {
+    MissionStatus.DONE: "approved",
+    MissionStatus.CANCELLED: "cancelled",
+    MissionStatus.DUPLICATE: "cancelled",
+}
 SENT_BACK = "rejected"
 MOST_NAMED = 5
 

@@ -115,7 +115,7 @@ async def test_what_is_no_move(board: Board) -> None:
     before = await board.row(issue)
     for values in (
         {}, {"after": issue["id"]}, {"after": UNKNOWN}, {"after": mission.id}, {"after": foreign["id"]},
-        {"status": "DUPLICATE"}, {"status": "DUPLICATE", "after": None}, {"status": "COMPLETED"},
+        {"status": "COMPLETED"}, {"status": "COMPLETED", "after": None},
     ):  # fmt: skip
         code, _ = await board.code(MOVE, **{"in": {"id": issue["id"]} | values})
         assert code == "BAD_REQUEST", values

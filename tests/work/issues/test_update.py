@@ -10,6 +10,7 @@ from tests.work.issues.board import Board
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
+ENDS = ("DONE", "CANCELLED", "DUPLICATE")
 UPDATE = (
     "mutation($ws: ID, $in: UpdateIssueInput!, $v: Int) {"
     " updateIssue(workspaceId: $ws, input: $in, ifVersion: $v) { %s } }"
@@ -119,7 +120,8 @@ async def test_an_issue_is_not_its_own_parent(board: Board) -> None:
     assert (answer.status_code, answer.json()["fields"]) == (400, {"parent_issue_id": "is the issue itself"})
     assert await board.world.snapshot() == before
     await board.change(child, parent_issue_id=issue["id"])
-    await board.change(issue, parent_issue_id=child["id"])  # deeper cycles are not looked for
+    refused = await board.patch(issue, parent_issue_id=child["id"])
+    assert (refused.status_code, refused.json()["fields"]) == (400, {"parent_issue_id": "is a sub-issue of the issue"})
 
 
 async def test_labels_are_replaced_and_unknown_ones_are_left_out(board: Board) -> None:
@@ -160,7 +162,7 @@ async def test_a_routine_is_cleared_and_takes_inputs(board: Board) -> None:
 
 
 async def test_every_state_leads_where_the_table_says(world: World) -> None:
-    """The present state is none of them; DONE and CANCELLED stamp the end, which stays."""
+    """The present state is none of them; DONE, CANCELLED and DUPLICATE stamp the end, which stays."""
     board = await Board.of(world)
     for status in IssueStatus:
         issue = await board.in_state(MissionStatus(status))
@@ -173,7 +175,7 @@ async def test_every_state_leads_where_the_table_says(world: World) -> None:
             after = await board.row(issue)
             if to in ISSUE_STATES.moves[MissionStatus(status)]:
                 assert (answer.status_code, after["status"], after["title"]) == (200, to, "Moved")
-                assert (after["completed_at"] is not None) == (to in ("DONE", "CANCELLED")), (status, to)
+                assert (after["completed_at"] is not None) == (to in ENDS), (status, to)
             else:
                 assert (answer.status_code, after) == (400, before), (status, to)
                 refused = answer.json()
