@@ -13,7 +13,7 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Download, Repl
 
 
 class AdminStatsJSON(Wire, of=admin.AdminStats):
-    fields = "workspaces users agents running"
+    fields = "workspaces users agents crews running"
 
 
 class UserWorkspaceJSON(Wire, of=Workspace):

@@ -79,9 +79,13 @@ class AgentLoadJSON(Wire, of=agents.AgentLoad):
 class AgentRunJSON(Wire, of=Run):
     fields = """
         id agent_id chat_id workspace_id triggered_by trigger_type status started_at finished_at error_message exit_code
-        metadata created_at model
+        metadata created_at model cli_version api_key_source permission_mode session_id mcp_server_errors
+        mcp_server_error_count mcp_server_errors_truncated permission_denials permission_denials_truncated
     """
-    absent = "model"
+    absent = """
+        model cli_version api_key_source permission_mode session_id mcp_server_errors mcp_server_error_count
+        mcp_server_errors_truncated permission_denials permission_denials_truncated
+    """
     started_at: Annotated[datetime, From("began_at")]
     metadata: Annotated[dict[str, Any] | None, From("data")]
     created_at: Annotated[datetime, From("began_at")]

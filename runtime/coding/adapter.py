@@ -33,6 +33,7 @@ from runtime.coding.installed import Installed
 from runtime.coding.keys import Key, KeyStandIn
 from runtime.coding.lines import Lines, NoJson
 from runtime.coding.metering import usage_of
+from runtime.coding.session_facts import session_facts
 from runtime.coding.sessions import Session
 from runtime.runs.job import Charge, Failed, Interrupted, Job, Outcome, Sink, over_budget
 from runtime.runs.keys import ProviderKey
@@ -127,6 +128,7 @@ class _AgentRun:
         self._account = RunAccount(adapter.model.name, adapter.cost, allowance, self._inbox)
         self._last: Gone | Exception | Over | None = None
         self._works = self._told = self._shown = False
+        self._began: Began | None = None
         self._ended: Ended | None = None
 
     async def __aenter__(self) -> "_AgentRun":
@@ -325,7 +327,7 @@ class _AgentRun:
     async def _init(self, event: Began) -> None:
         if self._told:
             return
-        self._told = True
+        self._told, self._began = True, event
         metadata = {
             "subtype": SystemEvent.init.value,
             "model": event.model or self.model.name,
@@ -381,6 +383,7 @@ class _AgentRun:
 
         await self.sink.step("result", body)
         kept = {key: value for key, value in known.items() if value is not None and key != "duration_api_ms"}
+        kept |= session_facts(self._began, self._ended)
         return Outcome(error=error, exit_code=None if error else 0, data={"model": self.model.name, **kept, **data})
 
 

@@ -46,8 +46,9 @@ class ClaudeStream:
         match told.get("type"), told.get("subtype"):
             case "system", "init":
                 yield Began(
-                    told["session_id"], told["model"], tuple(told.get("tools", ())), tuple(told.get("mcp_servers", ()))
-                )
+                    told["session_id"], told["model"], tuple(told.get("tools", ())), tuple(told.get("mcp_servers", ())),
+                    *[str(told.get(key) or "") for key in ("claude_code_version", "apiKeySource", "permissionMode")],
+                )  # fmt: skip
             case "system", "api_retry":
                 yield TriesAgain({key: value for key, value in told.items() if key not in ("type", "session_id")})
             case "stream_event", _:
@@ -86,10 +87,13 @@ class ClaudeStream:
 
     def _end(self, told: dict[str, Any]) -> Ended:
         """Only `is_error` is reliable: the subtype of a failed model call is `success`."""
+        denials = tuple(
+            [(denial["tool_name"], denial["tool_use_id"]) for denial in told.get("permission_denials") or ()]
+        )
         if told["subtype"] == "success" and not told["is_error"]:
-            return Ended(text=told.get("result") or "")
+            return Ended(text=told.get("result") or "", denials=denials)
         said = told.get("result") or "; ".join(map(str, told.get("errors") or ())) or told["subtype"].replace("_", " ")
-        return Ended(error=said)
+        return Ended(error=said, denials=denials)
 
 
 CLAUDE_CODE: Final = CodingAgent(

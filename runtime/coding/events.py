@@ -16,15 +16,20 @@ def _is(kind: type, *values: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """`session` is the name by which it is resumed."""
+    """`session` is the name by which it is resumed. `version`, `key_source` and `permission_mode`: of the program, if
+    it names them.
+    """
 
     session: str
     model: str = ""
     tools: tuple[str, ...] = ()
     servers: tuple[Mapping[str, Any], ...] = ()
+    version: str = ""
+    key_source: str = ""
+    permission_mode: str = ""
 
     def __post_init__(self) -> None:
-        _is(str, self.session, self.model)
+        _is(str, self.session, self.model, self.version, self.key_source, self.permission_mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +92,16 @@ class TriesAgain:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The coding agent reports its end: with an error, or without."""
+    """The coding agent reports its end: with an error, or without. `denials`: the tools, and the calls, that it was not
+    permitted.
+    """
 
     error: str | None = None
     text: str = ""
+    denials: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        _is(str, self.text, self.error or "")
+        _is(str, self.text, self.error or "", *[part for denial in self.denials for part in denial])
 
 
 Event = Began | Said | Called | Answered | Pictured | TriesAgain | Ended

@@ -60,6 +60,7 @@ class AdminStatsType:
     workspaces: int = strawberry.field(description="Always 1: the current workspace.")
     users: int = strawberry.field(description="Members of the workspace.")
     agents: int = strawberry.field(description="Agents that are not deleted.")
+    crews: int = strawberry.field(description="Crews that are not deleted.")
     running: int = strawberry.field(description="Runs that have not ended.")
 
 

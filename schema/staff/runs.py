@@ -42,8 +42,15 @@ class RunType:
         id workspace_id agent_id agent agent_name agent_slug crew_name chat_id chat assignment triggered_by trigger_type
         status model max_turns exit_code error_message data created_at started_at finished_at model_calls budgets
         from_seq input state waits_for_approval waiting_since waited_ms duration_ms usage parent_id parent children
-        retry_of original spans message log
+        retry_of original spans message log cli_version api_key_source permission_mode session_id mcp_server_errors
+        mcp_server_error_count mcp_server_errors_truncated permission_denials permission_denials_truncated
     """
+    cli_version = strawberry.field(description="The version of the coding agent, if it named one.")
+    api_key_source = strawberry.field(description="Where the coding agent found its key, in its words.")
+    permission_mode = strawberry.field(description="The coding agent's mode of permissions, in its words.")
+    session_id = strawberry.field(description="The coding agent's name for its session.")
+    mcp_server_errors = strawberry.field(description="MCP servers that could not be reached: `name` and `status`.")
+    permission_denials = strawberry.field(description="Calls that were not permitted: `tool_name` and `tool_use_id`.")
     agent_name = strawberry.field(description="Name of the agent, even if the agent is deleted.")
     chat_id = strawberry.field(description="Id of the chat; kept if the chat is deleted.")
     assignment = strawberry.field(description="The assignment that the run executes, if any.")

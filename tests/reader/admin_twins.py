@@ -12,7 +12,7 @@ def _owner(asker: Asker) -> None:
 def admin_stats(store: Store, asker: Asker, _: Arguments) -> Single:
     _owner(asker)
     running = sum(run["status"] == "RUNNING" for run in tenants(store, asker, "Run"))
-    counters = {"users": "Membership", "agents": "Agent"}
+    counters = {"users": "Membership", "agents": "Agent", "crews": "Crew"}
     counted = {name: len(tenants(store, asker, model)) for name, model in counters.items()}
     return Single("AdminStats", counted | {"workspaces": 1, "running": running})
 

@@ -80,7 +80,18 @@ def numbered(key: str) -> Value:
     return lambda store, _, span: None if span[key] is None else f"{span['run_id']}:{span[key]}"
 
 
+SESSION = (
+    "cli_version", "api_key_source", "permission_mode", "session_id", "mcp_server_errors", "mcp_server_error_count",
+    "mcp_server_errors_truncated", "permission_denials", "permission_denials_truncated",
+)  # fmt: skip
+
+
+def of_session(name: str) -> Value:
+    return lambda store, _, run: ((run["data"] or {}).get("session") or {}).get(name)
+
+
 DERIVED: dict[tuple[str, str], Value] = {
+    **{("Run", name): of_session(name) for name in SESSION},
     ("Run", "waiting_since"): lambda store, _, run: run["waits_since"] if waits(run) else None,
     ("Run", "waited_ms"): lambda store, _, run: round(run["waited"] * 1000),
     ("Run", "duration_ms"): duration,

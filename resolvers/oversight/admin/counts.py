@@ -19,13 +19,14 @@ ONE: Any = constant(1)
 
 
 class AdminStats(View):
-    """Counters of the workspace. `users` are its members, `agents` those that are not deleted; `running` are runs that
-    have not ended.
+    """Counters of the workspace. `users` are its members, `agents` and `crews` those that are not deleted; `running`
+    are runs that have not ended.
     """
 
     workspaces: int
     users: int
     agents: int
+    crews: int
     running: int
 
 
@@ -62,14 +63,19 @@ extend(AdminUser, workspace=one(Workspace, "workspace_id"))
 def admin_stats(scope: QueryScope, data: NoInput) -> Row[AdminStats]:
     """Get counters of the workspace.
 
-    Counts its members, agents and runs.
+    Counts its members, agents, crews and runs.
     """
 
     def number(table: Any, *conditions: Any) -> Any:
         return scope.scalar(select(func.count()).select_from(table).where(*conditions))
 
-    members, agents, runs = (scope.table(model) for model in (Membership, Agent, Run))
-    counters = {"users": number(members), "agents": number(agents), "running": number(runs, runs.c.status == RUNNING)}
+    members, agents, crews, runs = (scope.table(model) for model in (Membership, Agent, Crew, Run))
+    counters = {
+        "users": number(members),
+        "agents": number(agents),
+        "crews": number(crews),
+        "running": number(runs, runs.c.status == RUNNING),
+    }
     counted = select(ONE.label("workspaces"), *[column.label(name) for name, column in counters.items()])
     return scope.view(AdminStats, counted).one("Workspace not found")
 

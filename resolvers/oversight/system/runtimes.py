@@ -17,11 +17,14 @@ UNCONFINED: Final = "process"
 
 
 class FoundRuntime(Output):
-    """The runtime of agents' commands. `socket` is the socket of the container engine; empty without an engine."""
+    """The runtime of agents' commands. `socket` is the socket of the container engine; empty without an engine.
+    `in_use`: true for the one that `runtime` names.
+    """
 
     runtime: str
     version: str
     socket: str = ""
+    in_use: bool = False
 
 
 class InstallLinks(Output):
@@ -33,6 +36,7 @@ class InstallLinks(Output):
     colima: str = "https://github.com/abiosoft/colima"
     orbstack: str = "https://orbstack.dev/"
     apple: str = "https://github.com/apple/container"
+    rancher: str = "https://rancherdesktop.io"
 
 
 class Runtime(Output):
@@ -72,7 +76,10 @@ async def runtime(ctx: Context, data: NoInput) -> Runtime:
         runtime=first and first[0],
         version=(first and first[1]) or None,
         socket=_socket_of(first[0]) or None if first else None,
-        runtimes=[FoundRuntime(runtime=name, version=version, socket=_socket_of(name)) for name, version in kinds],
+        runtimes=[
+            FoundRuntime(runtime=name, version=version, socket=_socket_of(name), in_use=(name, version) == first)
+            for name, version in kinds
+        ],
         install_links=None if kinds else InstallLinks(),
         coding_agents=merged(worker.coding_agents or () for worker in workers),
         language_version=platform.python_version(),

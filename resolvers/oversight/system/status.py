@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import platform
 import time
 from enum import StrEnum
 from functools import cache
 from importlib import metadata
 
+import orjson
 from packaging.version import InvalidVersion
 from packaging.version import Version as Release
 from prometheus_client import REGISTRY, Gauge, generate_latest
@@ -107,12 +109,23 @@ class Telemetry(Output):
 
 
 class Version(Output):
-    """The release of this server; `latest` and `url` are null if the newest release is not known."""
+    """The release of this server; `latest` and `url` are null if the newest release is not known.
+
+    `commit` is known if the server was installed from a repository, and empty otherwise, like `build_time`.
+    `go_version` is the version of Python. `schema_version` is the newest migration that this release knows.
+    """
 
     current: str
     latest: str | None
     newer: bool
     url: str | None
+    commit: str
+    build_time: str
+    dirty: bool
+    go_version: str
+    os: str
+    arch: str
+    schema_version: int
 
 
 class License(Output):
@@ -244,7 +257,26 @@ async def version(ctx: Context, data: NoInput) -> Version:
         except Exception as error:  # any error of a port to the outside
             log.warning("releases unknown", error=type(error).__name__)
     latest, url = found or (None, None)
-    return Version(current=current, latest=latest, newer=latest is not None and is_newer(latest, current), url=url)
+    return Version(
+        current=current,
+        latest=latest,
+        newer=latest is not None and is_newer(latest, current),
+        url=url,
+        commit=_commit(),
+        build_time="",
+        dirty=False,
+        go_version=f"python {platform.python_version()}",
+        os=platform.system().lower(),
+        arch=platform.machine(),
+        schema_version=migrations.number(migrations.head()),
+    )
+
+
+@cache
+def _commit() -> str:
+    """As the installer has noted it (PEP 610)."""
+    noted = orjson.loads(metadata.distribution("crewship").read_text("direct_url.json") or "{}")
+    return str(noted.get("vcs_info", {}).get("commit_id", ""))
 
 
 @procedure("system.license", Action.NONE, tenancy=Tenancy.NONE)

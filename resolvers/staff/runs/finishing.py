@@ -38,6 +38,7 @@ from resolvers.staff.runs.events import RUN_ENDS, ChatEvent
 from resolvers.staff.runs.frames import Frame, append_frames, chat_event
 from resolvers.staff.runs.lifecycle import MISSING, End, end_locked
 from resolvers.staff.runs.passing_on import pass_on, turns_of
+from resolvers.staff.runs.session import note_session
 
 NO_OUTPUT = "The agent ended without output"
 SERVER_RESTART = (
@@ -119,6 +120,7 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     reply = None if data.reply is None else data.reply.content
     end = End(data.status, data.error_message, data.exit_code, data.data, data.model, reply)
     ended = await end_locked(ctx, run, end)
+    note_session(ctx, run, data.data)
     if chat is not None:
         pass_on(ctx, chat, ended, reply)
     if data.budgeted:

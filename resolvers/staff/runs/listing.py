@@ -39,6 +39,7 @@ from resolvers.kernel import (
 )
 from resolvers.kernel.ground.constants import MIDNIGHT
 from resolvers.staff.runs.lifecycle import MISSING
+from resolvers.staff.runs.session import SESSION_KEYS
 
 newest_first = (col(Run.began_at).desc(), col(Run.id).desc())
 # spelled out, as the next: the indexes of these runs are partial ones
@@ -126,6 +127,7 @@ graph(
     crew_name=derived(str | None, _crew_name),
     from_seq=derived(int | None, _from_seq),
     input=sums_up(RunInput, _input),
+    **SESSION_KEYS,
 )
 for owner, key in ((Workspace, "workspace_id"), (Agent, "agent_id"), (Chat, "chat_id")):
     extend(owner, runs=many(Run, key, order_by=newest_first, narrow=narrowed, input=ListRuns))

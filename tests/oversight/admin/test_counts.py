@@ -16,7 +16,7 @@ ADMIN = "/api/v1/admin"
 async def test_how_much_there_is(world: World) -> None:
     here = {"workspace_id": world.workspace.id}
     assert (await world.rest(world.owner, "GET", f"{ADMIN}/stats")).json() == {
-        "workspaces": 1, "users": 5, "agents": 0, "running": 0,
+        "workspaces": 1, "users": 5, "agents": 0, "crews": 0, "running": 0,
     }  # fmt: skip
     crew, agent = Crew(name="Deck", slug="deck", **here), Agent(name="Cook", slug="cook", **here)
     gone = Agent(name="Gone", slug="gone", deleted_at=now(), **here)
@@ -28,7 +28,7 @@ async def test_how_much_there_is(world: World) -> None:
         Run(agent_id=foreign.id, status=RunStatus.RUNNING, workspace_id=world.other.id),
     )
     assert (await world.rest(world.owner, "GET", f"{ADMIN}/stats")).json() == {
-        "workspaces": 1, "users": 5, "agents": 1, "running": 1,
+        "workspaces": 1, "users": 5, "agents": 1, "crews": 1, "running": 1,
     }  # fmt: skip
     (shown,) = (await world.rest(world.owner, "GET", f"{ADMIN}/workspaces")).json()
     assert shown == {

@@ -58,3 +58,18 @@ def test_a_timeout_is_a_duration(monkeypatch: pytest.MonkeyPatch, value: str) ->
     monkeypatch.setenv("CREWSHIP_AUX_KEEPER_TIMEOUT", value)
     with pytest.raises(SettingsError, match=r"CREWSHIP_AUX_KEEPER_TIMEOUT is .* takes a duration"):
         load_settings()
+
+
+async def test_administrators_see_the_models_by_task(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance, "_settings", world.settings.model_copy(update={"aux_negative_provider": "none"}))
+    path = "/api/v1/system/aux-status"
+    for person in (world.manager, world.viewer):
+        assert "subsystems" not in (await world.rest(person, "GET", path, workspace=None)).json()
+    found = (await world.rest(world.admin, "GET", path, workspace=None)).json()["subsystems"]
+    ids = ["access_gatekeeper", "curator", "behavior", "memory_health", "negative"]
+    assert [subsystem["id"] for subsystem in found] == ids
+    assert found[0] == {
+        "id": "access_gatekeeper", "label": "Access to credentials", **OWN, "timeout_ms": 5000, "source": "explicit",
+        "healthy": True,
+    }  # fmt: skip
+    assert (found[-1]["healthy"], found[-1]["source"], "detail" in found[-1]) == (False, "unconfigured", True)

@@ -1,6 +1,7 @@
 """REST: the server about itself, and what its operators ask, as the contract states them."""
 
 import asyncio
+import platform
 import re
 
 import pytest
@@ -61,7 +62,11 @@ async def test_head_and_other_methods(world: World, path: str) -> None:
 
 async def test_release_and_license(world: World) -> None:
     answer = await world.rest(world.nobody, "GET", "/api/v1/system/version", workspace=None)
-    assert answer.json() == {"current": released(), "latest": None, "newer": False, "url": None}
+    release = answer.json()
+    known = {"current": released(), "latest": None, "newer": False, "url": None, "build_time": "", "dirty": False}
+    assert {name: release[name] for name in known} == known
+    assert (release["schema_version"], release["arch"]) == (migrations.number(migrations.head()), platform.machine())
+    assert {*release} - {*known} == {"commit", "go_version", "os", "arch", "schema_version"}
     answer = await world.rest(world.nobody, "GET", "/api/v1/system/license", workspace=None)
     assert answer.json() == {
         "edition": "community", "license_id": "community", "licensee_org": "", "max_crews": 15,

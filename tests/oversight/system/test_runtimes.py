@@ -34,7 +34,9 @@ async def known(world: World, *found: tuple[str | None, str | None], ago: int = 
 async def test_without_a_worker_there_is_none(world: World) -> None:
     await known(world)
     found = await shown(world)
-    assert {"docker", "podman", "colima", "orbstack", "apple", "bubblewrap"} == found.pop("install_links").keys()
+    assert {"docker", "podman", "colima", "orbstack", "apple", "bubblewrap", "rancher"} == found.pop(
+        "install_links"
+    ).keys()
     assert found.pop("uptime_seconds") >= 0
     empty = {"available": False, "runtime": None, "version": None, "socket": None, "runtimes": [], "coding_agents": []}
     assert found == empty | {"language_version": platform.python_version()}
@@ -45,8 +47,8 @@ async def test_what_workers_have_found_is_told_the_safest_first(world: World) ->
     found = await shown(world)
     assert (found["available"], found["runtime"], found["version"]) == (True, "bubblewrap", "0.11.0")
     assert found["runtimes"] == [
-        {"runtime": "bubblewrap", "version": "0.11.0", "socket": ""},
-        {"runtime": "process", "version": "", "socket": ""},
+        {"runtime": "bubblewrap", "version": "0.11.0", "socket": "", "in_use": True},
+        {"runtime": "process", "version": "", "socket": "", "in_use": False},
     ]
     assert "install_links" not in found
     document = "{ runtime { available runtime version socket runtimes { runtime } installLinks { docker } } }"

@@ -170,3 +170,28 @@ async def test_the_statistics_are_of_the_whole_workspace(world: World) -> None:
     await run_of(world, theirs, RunStatus.RUNNING)
     after = (await get(world, "/runs", agent_id="nothing", status="FAILED"))["stats"]
     assert {name: after[name] - before[name] for name in after} == {"running": 2, "today": 2, "failed": 2}
+
+
+async def test_a_run_has_what_its_coding_agent_said_of_its_session(world: World) -> None:
+    agent = await agent_of(world)
+    failed = [{"name": "wiki", "status": "failed"}]
+    session = {"cli_version": "2.1.0", "session_id": "s-1", "mcp_server_errors": failed, "mcp_server_error_count": 1}
+    run = await run_of(world, agent, data={"session": session})
+    shown = await get(world, f"/runs/{run.id}")
+    assert {name: shown[name] for name in session} == session
+    absent = {"api_key_source", "permission_mode", "mcp_server_errors_truncated", "permission_denials"}
+    assert not absent & {*shown}
+    (row,) = (await get(world, "/runs", agent_id=agent.id))["data"]
+    assert {name: row[name] for name in session} == session
+    document = "query($ws: ID, $id: ID!) { run(workspaceId: $ws, id: $id) { cliVersion mcpServerErrors } }"
+    told = await world.graphql(world.viewer, document, {"ws": world.workspace.id, "id": run.id})
+    assert told["data"]["run"] == {"cliVersion": "2.1.0", "mcpServerErrors": failed}
+
+
+@pytest.mark.parametrize(
+    "data", [{"session": "s-1"}, {"session": {"cli_version": 5, "mcp_server_error_count": "x"}}, None]
+)
+async def test_metadata_of_another_form_says_nothing_of_a_session(world: World, data: Any) -> None:
+    run = await run_of(world, await agent_of(world), data=data)
+    shown = await get(world, f"/runs/{run.id}")
+    assert (shown["metadata"], {"cli_version", "session_id", "mcp_server_error_count"} & {*shown}) == (data, set())
