@@ -18,6 +18,8 @@ class RetentionKind(StrEnum):
     memory_versions = "memory_versions"
     idempotency_keys = "idempotency_keys"
     audit = "audit"
+    runs = "runs"
+    credential_events = "credential_events"
 
 
 class RetentionRule(TenantRow, table=True):

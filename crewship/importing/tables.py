@@ -21,7 +21,7 @@ from models.resources.credentials import AgentCredential, Credential, Credential
 from models.resources.integrations import AgentIntegration, CrewIntegration, WorkspaceIntegration
 from models.resources.skills import AgentSkill
 from models.staff.agents import Agent
-from models.staff.assignments import Escalation, PeerConversation
+from models.staff.assignments import Escalation, EscalationStatus, PeerConversation
 from models.staff.chats import Chat, ChatParticipant, MessageReaction
 from models.staff.crews import Crew, CrewConnection, CrewMember
 from models.staff.feedback import MessageFeedback
@@ -92,8 +92,8 @@ def _creator_type(row: Row) -> str | None:
 
 
 def _answered(row: Row) -> str:
-    """Escalations that were cancelled or have expired ask for nothing any more."""
-    return "PENDING" if row.get("status") == "PENDING" else "RESOLVED"
+    status = str(row.get("status"))
+    return status if status in {*EscalationStatus} else EscalationStatus.RESOLVED.value
 
 
 def _resolved(row: Row) -> Any:
@@ -105,7 +105,8 @@ def _subject(row: Row) -> str | None:
 
 
 def _resolution(row: Row) -> Any:
-    return None if row.get("type") == "CREDENTIAL" else row.get("resolution")
+    handed_over = row.get("type") == "CREDENTIAL" and _answered(row) == "RESOLVED"
+    return None if handed_over else row.get("resolution")
 
 
 def _member_of_crew(row: Row) -> Any:

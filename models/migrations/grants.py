@@ -31,7 +31,7 @@ ADDED: Final[Mapping[str, Grant]] = {
     # rows that expire, and persons in them, go through functions of the owner, which keep what seals need
     "audit_logs": added(),
     "audit_seals": added(),
-    "credential_events": added(erased=True),
+    "credential_events": added("DELETE", erased=True),
     "events": added("DELETE"),
     "gdpr_actions": added("UPDATE"),
     "issue_activity": added(erased=True),

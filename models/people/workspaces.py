@@ -54,6 +54,8 @@ class Workspace(Table, Timestamps, SoftDelete, Versioned, table=True):
     slug: str = text_field(NAME, unique=True, holds=NOTHING)
     logo_url: str | None = text_field(URL, default=None, holds=NOTHING)
     preferred_language: str | None = text_field(LINE, default=None, holds=NOTHING)
+    # a release without the column runs beside this one
+    allow_privileged_credentials: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
 class Membership(TenantTable, Timestamps, table=True):

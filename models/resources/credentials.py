@@ -24,8 +24,10 @@ from models.base import (
     unique_live,
 )
 from models.bounds import CREDENTIAL, DESCRIPTION, EMAIL, ERROR, HOSTS, ID, LINE, NOTES, PROMPT, URL
+from models.expiry import ByIndex, Kept
 from models.machines import Machine
 from models.personal_data import AUTHOR, MENTIONS, NOTHING, WORDS, holding
+from models.retention import RetentionKind
 from models.sealed import Sealed
 
 
@@ -180,13 +182,23 @@ class CredentialCrew(TenantTable, table=True):
     position: int = 0
 
 
+OLDEST = """
+    SELECT id, occurred_at AS at FROM credential_events
+    WHERE workspace_id = $1 AND occurred_at < $2 AND ($3::timestamptz IS NULL OR occurred_at >= $3)
+    ORDER BY occurred_at, id LIMIT $4
+"""
+GONE = "gone AS (DELETE FROM credential_events e USING old WHERE e.id = old.id AND e.workspace_id = $1 RETURNING 1)"
+
+
 class CredentialEvent(TenantTable, table=True):
     """One line of the timeline of a credential, which only grows."""
 
     __tablename__ = "credential_events"
+    __kept__: ClassVar = Kept(RetentionKind.credential_events, removal=ByIndex(OLDEST, GONE))
     __table_args__ = (
         belongs_to("credential_id", "credentials", ondelete="CASCADE"),
         Index("credential_events_user_id_idx", "user_id"),
+        Index("credential_events_kept_idx", "workspace_id", "occurred_at", "id"),
         Index("credential_events_list_idx", "workspace_id", "credential_id", "occurred_at", "id"),
     )
     credential_id: str

@@ -17,6 +17,8 @@ LANGUAGE sql STABLE ROWS 100 AS $$
             ('approval.timed_out', 'id', 'approval'),
             ('escalation.created', 'id', 'question'),
             ('escalation.resolved', 'id', 'question'),
+            ('escalation.cancelled', 'id', 'question'),
+            ('escalation.expired', 'id', 'question'),
             ('task.updated', 'id', 'task'),
             ('approval.required', 'task_id', 'task'),
             ('approval.resolved', 'task_id', 'task'),

@@ -221,7 +221,7 @@ LANGUAGE sql AS $$
     ) l WHERE p.finished_at IS NOT NULL
 $$;
 
--- An agent escalates, and a user resolves it.
+-- An agent escalates, and a user resolves or cancels it, or it expires.
 CREATE OR REPLACE FUNCTION journal_lines(e escalations) RETURNS SETOF journal
 LANGUAGE sql AS $$
     SELECT l.* FROM journal_line(
@@ -230,7 +230,9 @@ LANGUAGE sql AS $$
     ) l
     UNION ALL
     SELECT l.* FROM journal_line(
-        e.workspace_id, e.resolved_at, 'er', e.id, 'peer.escalation', 'notice', 'user',
+        e.workspace_id, e.resolved_at, 'er', e.id, 'peer.escalation',
+        CASE WHEN e.status = 'EXPIRED' THEN 'warn' ELSE 'notice' END,
+        CASE WHEN e.status = 'EXPIRED' THEN 'system' ELSE 'user' END,
         e.resolved_by, e.from_agent_id, e.crew_id, NULL, NULL, concat_ws(' ', e.reason, e.resolution, e.action)
     ) l WHERE e.resolved_at IS NOT NULL
 $$;

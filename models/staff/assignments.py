@@ -43,10 +43,12 @@ class EscalationType(StrEnum):
 
 
 class EscalationStatus(StrEnum):
-    """The state of an escalation: waiting for an answer, or answered."""
+    """The state of an escalation: waiting for an answer, answered, not answered in time, or withdrawn."""
 
     PENDING = "PENDING"
     RESOLVED = "RESOLVED"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
 
 
 class EscalationAction(StrEnum):
@@ -92,6 +94,9 @@ class PeerConversation(TenantTable, table=True):
 class Escalation(TenantTable, table=True):
     """A decision that an agent asks people for. A credential that was handed over is sealed; `resolution` holds it in
     no case.
+
+    The agent waits until `deadline_at`, and people may answer until `answer_deadline_at`; without deadlines no
+    agent waits, and the question does not expire. `agent_gave_up_at`: the agent continued without an answer.
     """
 
     __tablename__ = "escalations"
@@ -102,8 +107,11 @@ class Escalation(TenantTable, table=True):
         belongs_to("from_agent_id", "agents"),
         belongs_to("peer_conversation_id", "peer_conversations", ondelete="SET NULL (peer_conversation_id)"),
         belongs_to("credential_id", "credentials", ondelete="SET NULL (credential_id)"),
-        CheckConstraint("type <> 'CREDENTIAL' OR resolution IS NULL", name="kept"),
-        CheckConstraint("(status = 'RESOLVED') = (resolved_at IS NOT NULL)", name="resolved"),
+        CheckConstraint("type <> 'CREDENTIAL' OR status <> 'RESOLVED' OR resolution IS NULL", name="kept"),
+        CheckConstraint(
+            "(status IN ('RESOLVED', 'EXPIRED', 'CANCELLED')) = (resolved_at IS NOT NULL)", name="resolved"
+        ),
+        Index("escalations_due_idx", "answer_deadline_at", postgresql_where=text("status = 'PENDING'")),
         Index("escalations_open_idx", "workspace_id", "created_at", "id", postgresql_where=text("status = 'PENDING'")),
         Index("escalations_list_idx", "workspace_id", "created_at", "id"),
         *[
@@ -140,6 +148,9 @@ class Escalation(TenantTable, table=True):
     resolved_by: str | None = text_field(ID, default=None, holds=BY)
     resolved_at: datetime | None = time_field(default=None)
     created_at: datetime = stored_at()
+    deadline_at: datetime | None = time_field(default=None)
+    answer_deadline_at: datetime | None = time_field(default=None)
+    agent_gave_up_at: datetime | None = time_field(default=None)
 
 
 _P = PeerConversationStatus
@@ -150,10 +161,12 @@ PEER_CONVERSATION_STATES = Machine(
     stamps={"finished_at": frozenset({_P.COMPLETED, _P.FAILED})},
 )
 """contract: crews.states.PeerConversation"""
+_E = EscalationStatus
+_ENDED = frozenset({_E.RESOLVED, _E.EXPIRED, _E.CANCELLED})
 ESCALATION_STATES = Machine(
     Escalation,
     "status",
-    {EscalationStatus.PENDING: frozenset({EscalationStatus.RESOLVED}), EscalationStatus.RESOLVED: frozenset()},
-    stamps={"resolved_at": frozenset({EscalationStatus.RESOLVED})},
+    {_E.PENDING: _ENDED, **dict.fromkeys(_ENDED, frozenset())},
+    stamps={"resolved_at": _ENDED},
 )
-"""contract: crews.states.Escalation"""
+"""contract: escalations.states.Escalation"""

@@ -22,7 +22,7 @@ from models.base import (
     time_field,
 )
 from models.bounds import CONFIG, ERROR, ID, LINE, NAME, PAYLOAD, TURN
-from models.expiry import ByDay, Expires, Kept
+from models.expiry import ByDay, ByIndex, Expires, Kept
 from models.machines import Machine
 from models.personal_data import BY, MENTIONS, NOTHING, WORDS
 from models.retention import RetentionKind
@@ -105,6 +105,14 @@ OUTPUT = (
 """The events of adapters (contract: chats.behaviour 14): without the user's words and a turn's begin and end."""
 
 
+OLDEST_ENDED = """
+    SELECT id, finished_at AS at FROM runs
+    WHERE workspace_id = $1 AND finished_at < $2 AND ($3::timestamptz IS NULL OR finished_at >= $3)
+    ORDER BY finished_at, id LIMIT $4
+"""
+GONE = "gone AS (DELETE FROM runs r USING old WHERE r.id = old.id AND r.workspace_id = $1 RETURNING 1)"
+
+
 class Run(TenantTable, table=True):
     """One piece of work of an agent. RUNNING without `started_at` waits for a worker.
 
@@ -118,6 +126,8 @@ class Run(TenantTable, table=True):
     """
 
     __tablename__ = "runs"
+    # a run takes its output along, which is many rows
+    __kept__: ClassVar = Kept(RetentionKind.runs, removal=ByIndex(OLDEST_ENDED, GONE, portion=200))
     __table_args__ = (
         tenant_key(),
         belongs_to("agent_id", "agents"),

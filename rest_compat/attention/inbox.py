@@ -15,11 +15,13 @@ class InboxItemJSON(Wire, of=InboxItem):
     fields = """
         id workspace_id kind source_id target_user_id target_role title body_md sender_type sender_id sender_name
         avatar_seed avatar_style avatar_url state priority blocking payload read_at resolved_at resolved_by_user_id
-        resolved_action created_at updated_at
+        resolved_action created_at updated_at second_approver_required second_approver_by_workspace
+        second_approver_by_tier security_level_label
     """
     absent = """
         target_user_id target_role body_md sender_type sender_id sender_name avatar_seed avatar_style avatar_url
-        payload resolved_by_user_id resolved_action
+        payload resolved_by_user_id resolved_action second_approver_required second_approver_by_workspace
+        second_approver_by_tier security_level_label
     """
     read_at: Annotated[str | None, From("read_at_ms"), Absent()]
     resolved_at: Annotated[str | None, From("resolved_at_ms"), Absent()]

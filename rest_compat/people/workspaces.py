@@ -13,8 +13,18 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Fixed, From
 WORKSPACE = "/api/v1/workspaces/{workspaceId}"
 
 
+class WorkspaceCountsJSON(Wire, of=Workspace):
+    crews: Annotated[int, From("crew_count")]
+    agents: Annotated[int, From("agent_count")]
+    members: Annotated[int, From("member_count")]
+
+
 class WorkspaceJSON(Wire, of=Workspace):
-    fields = "id name slug logo_url preferred_language created_at updated_at"
+    fields = """
+        id name slug logo_url preferred_language created_at updated_at allow_privileged_credentials run_retention_days
+        credential_audit_retention_days audit_log_retention_days counts
+    """
+    counts: WorkspaceCountsJSON = Field(alias="_count")
 
 
 class CountedWorkspaceJSON(WorkspaceJSON, of=Workspace):
@@ -25,6 +35,9 @@ class CountedWorkspaceJSON(WorkspaceJSON, of=Workspace):
 
 class OwnWorkspaceJSON(CountedWorkspaceJSON, of=Workspace):
     current_user_role: Role = Field(alias="currentUserRole")
+    current_user_capabilities: Annotated[list[str] | None, Absent()] = Field(
+        default=None, alias="currentUserCapabilities"
+    )
 
 
 class UserJSON(Wire, of=User):

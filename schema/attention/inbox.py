@@ -58,7 +58,12 @@ class InboxItemType:
         id workspace_id kind source_id target_user_id target_role title body_md sender_type sender_id sender_agent
         sender_name avatar_seed avatar_style state priority blocking payload read_at read_by_user_id resolved_at
         subject_type subject_id subject resolved_by_user_id resolved_action created_at updated_at
+        second_approver_required second_approver_by_workspace second_approver_by_tier security_level_label
     """
+    second_approver_required = strawberry.field(
+        description="True if it is about a credential that the caller cannot decide on alone; otherwise null."
+    )
+    security_level_label = strawberry.field(description="The security level of the credential that it is about.")
     source_id: str = strawberry.field(description="The subject of the item; unique together with the kind.")
     body_md = strawberry.field(description="Markdown.")
     subject = strawberry.field(description="The row that it is about; null if the caller cannot read it.")

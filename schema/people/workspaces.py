@@ -41,11 +41,24 @@ class WorkspaceType:
     """A tenant that owns all other objects. `currentUserRole` is the caller's role in it."""
 
     fields = """
-        id name slug logo_url preferred_language version created_at updated_at last_seen_at current_user_role crew_count
+        id name slug logo_url preferred_language version created_at updated_at last_seen_at current_user_role
+        current_user_capabilities allow_privileged_credentials run_retention_days credential_audit_retention_days
+        audit_log_retention_days crew_count
         agent_count member_count members invitations labels crews agents chats runs inbox_items costs budgets issues
         missions projects saved_views recurring_issues triage_rules workflow_templates integrations approvals
     """
     last_seen_at = strawberry.field(description="When the caller last called `markSeen` here.")
+    current_user_capabilities = strawberry.field(
+        description="The caller's capabilities here, sorted by name; null without a membership."
+    )
+    allow_privileged_credentials = strawberry.field(description="True if crews may ask for privileged containers.")
+    run_retention_days = strawberry.field(description="Days that ended runs are kept; null is the default.")
+    credential_audit_retention_days = strawberry.field(
+        description="Days that timelines of credentials are kept; null is the default, 0 is forever."
+    )
+    audit_log_retention_days = strawberry.field(
+        description="Days that the audit log is kept, at least 90; null is the default, 0 is forever."
+    )
     costs = strawberry.field(description="Entries of the last 30 days, newest first.")
     budgets = strawberry.field(description="All in the workspace.")
     integrations = strawberry.field(description="MCP servers of the whole workspace.")

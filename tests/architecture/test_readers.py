@@ -23,7 +23,6 @@ READ_ELSEWHERE = {
 UNREAD = {
     "admin_token_uses": ("token_id used_at ip user_agent path", "the uses of ADMIN tokens, for the operator"),
     "audit_seals": ("sealed_at", "for the operator; what a seal proves is its order, not a clock"),
-    "escalations": ("handed_over", "the agent that waits for it has no operation to ask yet"),
     "gdpr_actions": ("actor_user_id reason", "the register of what was done for whom, for the operator"),
     "missions": ("routine_inputs", "there are no routines yet"),
     "peer_card_audit": (
@@ -91,7 +90,7 @@ SHOWN: dict[str, str] = {
     "webhook_receipts": "event source times last_at",
     "work_pauses": "last_error resumed_by_user_id",
     "workspace_mcp_servers": "display_name icon",
-    "workspaces": "logo_url preferred_language",
+    "workspaces": "allow_privileged_credentials logo_url preferred_language",
 }
 """Columns that are shown and that nothing goes by: words and looks for people, and records of what was done. What is to
 have an effect here has a reader of its own, and stands in no such list.

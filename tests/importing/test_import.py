@@ -156,7 +156,7 @@ async def test_each_table_that_has_a_place_arrives(world: World, tmp_path: Path)
     assert {name: table["changed"] for name, table in told.items() if table["changed"]} == {}
     assert [take.table for take in TAKES if told[str(table_of(take.model).name)]["imported"] == 0] == []
     states = await world.database.fetch("SELECT id, status FROM escalations WHERE id LIKE 'crowdes%' ORDER BY id")
-    assert [row["status"] for row in states] == ["PENDING", "RESOLVED", "RESOLVED"]
+    assert [row["status"] for row in states] == ["PENDING", "RESOLVED", "CANCELLED"]
     assert await world.database.fetchval("SELECT status FROM assignments WHERE id = 'crowdas'") == "CANCELLED"
     channel = await world.database.fetchrow("SELECT url, events FROM notification_channels WHERE id = 'crowdnc'")
     assert tuple(channel) == ("https://example.com/n", ["run.failed"])

@@ -9,12 +9,15 @@ import pytest
 
 from models.base import new_id
 from models.staff.agents import Agent
+from models.staff.assignments import Escalation
+from models.staff.crews import Crew
 from models.staff.runs import Run
 from resolvers.attention.approvals import deciding
 from resolvers.kernel.background.clocks import CLOCKS, AcrossWorkspaces
 from resolvers.oversight.keeper import requests
 from resolvers.resources.credentials import rotation
 from resolvers.resources.oauth import refreshing
+from resolvers.staff.escalations import deciding as escalations
 from resolvers.staff.hiring import expiring
 from resolvers.staff.runs import schedules
 from resolvers.work.recurring_issues import firing
@@ -67,6 +70,7 @@ def uses(plan: str, index: str) -> bool:
     [
         (deciding.enqueue_overdue, "approvals_due_idx"),
         (expiring.enqueue_expired, "agents_expires_at_idx"),
+        (escalations.enqueue_overdue, "escalations_due_idx"),
         (requests.enqueue_overdue, "keeper_requests_pending_idx"),
         (rotation.end_overdue, "credential_rotations_due_idx"),
         (refreshing.enqueue_due, "credentials_oauth_expires_at_idx"),
@@ -96,6 +100,21 @@ async def test_what_is_due_is_found_by_its_index(world: World, look: Look, index
 async def test_a_clock_asks_by_the_same_index(world: World, clock: str, index: str) -> None:
     plan = await plan_of(world, f"SELECT {CLOCKS[clock].when}")
     assert uses(plan, index), plan
+
+
+async def test_overdue_escalations_are_found_among_those_that_wait(world: World) -> None:
+    """In an empty table every index of escalations that wait costs the same."""
+    here: dict[str, Any] = {"workspace_id": world.workspace.id}
+    crew = Crew(name="Asking", slug=f"c{new_id()}", **here)
+    agent = Agent(name="Asking", slug=f"a{new_id()}", crew_id=crew.id, **here)
+    asked: dict[str, Any] = {"crew_id": crew.id, "from_agent_id": agent.id, "reason": "Reef?", **here}
+    await world.add(crew, agent)
+    until = now() + timedelta(days=7)
+    await world.add(*[Escalation(answer_deadline_at=until, **asked) for _ in range(300)])
+    await world.database.execute("ANALYZE escalations")
+    plan = await plan_of(world, f"SELECT {CLOCKS['escalations.expire'].when}")
+    await world.database.execute("DELETE FROM escalations WHERE crew_id = $1", crew.id)
+    assert uses(plan, "escalations_due_idx"), plan
 
 
 async def test_stuck_runs_are_found_among_those_that_workers_hold(world: World) -> None:

@@ -127,7 +127,8 @@ def test_an_idle_process_that_answers_only(tmp_path: Path) -> None:
 # ---- a process that does nothing ------------------------------------------------------------------------------------
 
 FINDS_NOTHING = (
-    "approvals.time_out", "decision_links.ask", "hiring.end", "keeper.close", "notification_channels.deliver",
+    "approvals.time_out", "decision_links.ask", "escalations.end", "hiring.end", "keeper.close",
+    "notification_channels.deliver",
     "recurring_issues.fire", "webhook_endpoints.deliver",
 )  # fmt: skip
 LEFT = "SELECT count(*) FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name LIKE 'job:%'"

@@ -38,10 +38,44 @@ def viewer(store: Store, asker: Asker) -> Row | None:
     return None if user is None else {**user, "last_seen_at": max(visits(store, asker), default=None)}
 
 
+KEPT = {
+    "run_retention_days": "runs", "credential_audit_retention_days": "credential_events",
+    "audit_log_retention_days": "audit",
+}  # fmt: skip
+PRESETS = {
+    "chat": ["chat"],
+    "power": ["chat", "issue.create", "memory.write", "routine.create"],
+    "admin": [
+        "chat", "credential.create", "credential.rotate", "issue.create", "memory.write", "routine.create",
+        "skill.create",
+    ],
+}  # fmt: skip
+PRESET_OF = {"OWNER": "admin", "ADMIN": "admin", "MANAGER": "power"}
+
+
+def capabilities(store: Store, asker: Asker, row: Row) -> list[str] | None:
+    for own in store.tables["memberships"]:
+        if own["workspace_id"] == row["id"] and own["user_id"] == asker.user_id:
+            if own["capabilities"] is None:
+                return PRESETS[PRESET_OF.get(own["role"], "chat")]
+            return [name for name in PRESETS["admin"] if name == "chat" or name in own["capabilities"]]
+    return None
+
+
+def kept(kind: str) -> Value:
+    def value(store: Store, _: Asker, row: Row) -> int | None:
+        rules = store.tables["retention_rules"]
+        return next((r["days"] for r in rules if r["workspace_id"] == row["id"] and r["kind"] == kind), None)
+
+    return value
+
+
 HERE: dict[str, Root] = {"serviceAccounts": service_accounts, "serviceAccount": service_account}
 DERIVED: dict[tuple[str, str], Value] = {
     ("CliToken", "expires_soon"): expires_soon,
     ("Workspace", "last_seen_at"): lambda store, asker, row: max(visits(store, asker, row["id"]), default=None),
+    ("Workspace", "current_user_capabilities"): capabilities,
+    **{("Workspace", name): kept(kind) for name, kind in KEPT.items()},
     ("ServiceAccount", "active"): lambda store, _, row: row["deactivated_at"] is None,
 }
 

@@ -62,6 +62,17 @@ def of_crew(column: str) -> Value:
     return value
 
 
+LABELS = {1: "L1 · low", 2: "L2 · medium", 3: "L3 · high", 4: "L4 · critical"}
+
+
+def level(store: Store, row: Row) -> object:
+    return next((c["security_level"] for c in store.tables["credentials"] if c["id"] == row["credential_id"]), None)
+
+
+def critical(store: Store, _: Asker, row: Row) -> bool:
+    return row["type"] == "CREDENTIAL" and level(store, row) == 4
+
+
 def escalations(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     crews = [crew["id"] for crew in tenants(store, asker, "Crew")]
     rows = [
@@ -105,6 +116,10 @@ DERIVED: dict[tuple[str, str], Value] = (
         ("Escalation", "shown_resolution"): lambda _, __, row: (
             row["resolution"] if row["type"] != "CREDENTIAL" else None if row["status"] == "PENDING" else HANDED_OVER
         ),
+        ("Escalation", "second_approver_required"): critical,
+        ("Escalation", "second_approver_by_workspace"): lambda *_: False,
+        ("Escalation", "second_approver_by_tier"): critical,
+        ("Escalation", "security_level_label"): lambda store, _, row: LABELS.get(level(store, row)),
         ("Escalation", "metadata"): lambda _, __, row: row["data"],
     }
     | {

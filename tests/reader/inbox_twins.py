@@ -58,4 +58,9 @@ def precise(column: str) -> Value:
 HERE: dict[str, Root] = {"inbox": inbox, "inboxItem": inbox_item, "inboxCount": inbox_count}
 DERIVED: dict[tuple[str, str], Value] = {
     ("InboxItem", f"{time}_ms"): precise(time) for time in ("created_at", "updated_at", "read_at", "resolved_at")
-}
+} | {
+    ("InboxItem", name): lambda *_: None  # no question here asks for a credential
+    for name in (
+        "second_approver_required", "second_approver_by_workspace", "second_approver_by_tier", "security_level_label",
+    )
+}  # fmt: skip

@@ -47,16 +47,18 @@ def bounds(kind: RetentionKind) -> tuple[int, int, int]:
 
 def holds(kind: RetentionKind, own: int | None) -> int:
     """The days that hold for a workspace, with a rule of its own or without."""
-    _, most, default = bounds(kind)
+    least, most, default = bounds(kind)
     if own is None:
         return default
+    own = max(own, least) if own else own
     return own if most == 0 else min(own or most, most)
 
 
 # Rules that have something to remove: a day has ended since, or fewer days are kept than before.
 DUE = """
     SELECT workspace_id, removed_until, cut FROM (
-        SELECT *, date_trunc('day', now(), 'UTC') - make_interval(days => days) AS cut FROM retention_rules
+        SELECT *, date_trunc('day', now(), 'UTC') - make_interval(days => greatest(days, $3)) AS cut
+        FROM retention_rules
         WHERE kind = $1 AND days > 0 AND ($2::int = 0 OR days < $2)
     ) r WHERE removed_until IS NULL OR removed_until < cut ORDER BY workspace_id
 """
@@ -92,7 +94,7 @@ async def due(write: Write, kind: RetentionKind) -> list[Any]:
     """The rules to apply, each with `cut`, the time before which rows are removed."""
     setting = kinds()[kind].setting
     most = 0 if setting is None else getattr(instance.settings, setting)
-    return await write(lambda rows: rows.fetch(DUE, kind.value, most))  # type: ignore[no-any-return]
+    return await write(lambda rows: rows.fetch(DUE, kind.value, most, kinds()[kind].least))  # type: ignore[no-any-return]
 
 
 async def done(write: Write, kind: RetentionKind, until: datetime, workspaces: list[str]) -> None:

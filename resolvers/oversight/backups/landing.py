@@ -93,7 +93,7 @@ async def land_workspace(landing: Landing, passage: Passage, lines: AsyncIterato
         pass
     if slug is None:
         return 0
-    row = {"id": passage.target, "slug": slug, "name": slug, "version": 1}
+    row = {"id": passage.target, "slug": slug, "name": slug, "version": 1, "allow_privileged_credentials": False}
     if await landing.report(select(table.c.id).where(table.c.slug == slug)):
         raise Refusal(Code.CONFLICT, "A workspace of this slug exists already", taken=("slug",))
     await landing.report(insert(table).values(**row).returning(table.c.id))

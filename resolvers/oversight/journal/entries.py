@@ -1,12 +1,13 @@
 """The content of a journal entry: its line, and the row with the details."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     DateTime,
     Numeric,
+    and_,
     case,
     cast,
     column,
@@ -84,6 +85,8 @@ LINE: tuple[tuple[str, Any], ...] = (
 
 
 ZERO: Any = constant("0", JSONB(), as_="jsonb")
+ARROW: Final = " \N{RIGHTWARDS ARROW} "
+"""Between the states of an issue, in the details of its activity."""
 
 
 def as_text(value: str) -> Any:
@@ -235,7 +238,11 @@ class Details:
 
     def issues(self) -> list[Any]:
         def changed(activity: Any) -> Any:
-            payload = json(action=activity.action, details=activity.details)
+            moved = case((activity.action == as_text("status_changed"), activity.details), else_=null())
+            ends = func.replace(moved, as_text(" -> "), as_text(ARROW), type_=SQLText())
+            before, after = (func.split_part(ends, as_text(ARROW), constant(part), type_=SQLText()) for part in (1, 2))
+            after = func.split_part(after, as_text(" "), constant(1), type_=SQLText())  # without a remark behind it
+            payload = json(action=activity.action, details=activity.details, **{"from": before, "to": after})
             refs = json(mission_id=activity.mission_id, activity_id=activity.id)
             return joined(activity.action, ": ", func.coalesce(activity.details, as_text(""))), payload, refs
 
@@ -298,24 +305,32 @@ class Details:
         return [self._of("pq", PeerConversation, asked), self._of("pa", PeerConversation, answered)]
 
     def escalations(self) -> list[Any]:
-        def about(row: Any, state: str, **more: Any) -> Any:
+        def about(row: Any, state: Any) -> Any:
             refs = json(escalation_id=row.id, chat_id=row.chat_id)
             said = {"reason": row.reason, "context": row.context, "metadata": row.data}
-            return json(
-                state=as_text(state), escalation_type=row.type, from_slug=self._slug(row.from_agent_id), **said, **more
-            ), refs
+            return json(state=state, escalation_type=row.type, from_slug=self._slug(row.from_agent_id), **said), refs
 
         def opened(row: Any) -> Any:
             return joined(self._slug(row.from_agent_id), " asks for a decision: ", beginning(row.reason)), *about(
-                row, "pending"
+                row, as_text("pending")
             )
 
-        def resolved(row: Any) -> Any:
-            shown = case((row.type == as_text("CREDENTIAL"), as_text(HANDED_OVER)), else_=row.resolution)
-            more = {"resolution": shown, "action": row.action, "redirect_to": row.redirect_to}
-            return joined("resolved (", row.action, "): ", beginning(row.reason)), *about(row, "resolved", **more)
+        def ended(row: Any) -> Any:
+            answered = row.status == as_text("RESOLVED")
+            submitted = and_(row.type == as_text("CREDENTIAL"), answered)
+            shown = case((submitted, as_text(HANDED_OVER)), else_=row.resolution)
+            state = func.lower(row.status, type_=SQLText())
+            details, refs = about(row, state)
+            more = json(
+                resolution=shown,
+                action=case((answered, row.action), else_=null()),
+                redirect_to=row.redirect_to,
+                agent_outcome=case((answered, null()), else_=as_text("continued_with_warning")),
+            )
+            said = joined(state, case((answered, joined(" (", row.action, ")")), else_=as_text("")))
+            return joined(said, ": ", beginning(row.reason)), details.op("||")(more), refs
 
-        return [self._of("eo", Escalation, opened), self._of("er", Escalation, resolved)]
+        return [self._of("eo", Escalation, opened), self._of("er", Escalation, ended)]
 
     def entries(self) -> Any:
         return self._of("je", JournalEntry, lambda entry: (entry.summary, entry.payload, entry.refs))

@@ -1,14 +1,17 @@
 """Workspaces. The founder owns a workspace; the API deletes none."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Final
 
-from sqlalchemy import select
+from pydantic import Field
+from sqlalchemy import case, collate, func, or_, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlmodel import col
 
 from models.base import alias_of, table_of
 from models.kernel import InstanceFact
-from models.people.workspaces import Invitation, Membership, Role, Workspace
+from models.people.workspaces import Capability, Invitation, Membership, Role, Workspace
+from models.retention import RetentionKind, RetentionRule
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.work.labels import Label
@@ -17,6 +20,7 @@ from resolvers.kernel import (
     EVERYONE,
     NOW,
     Action,
+    Bool,
     Code,
     Context,
     Input,
@@ -30,6 +34,7 @@ from resolvers.kernel import (
     Tenancy,
     Text,
     command,
+    constant,
     count,
     derived,
     graph,
@@ -38,10 +43,19 @@ from resolvers.kernel import (
     people_only,
     query,
 )
+from resolvers.kernel.background.retention import LONGEST
+from resolvers.kernel.ground.policy import DEFAULTS, PRESETS
 from resolvers.rules.built_in_templates import add_built_in_templates
+from resolvers.rules.capabilities import listed as listed_capabilities
 from resolvers.rules.languages import canonical_language
 
 TAKEN = "A workspace with this slug already exists"
+KEPT_DAYS: Final = {
+    "run_retention_days": RetentionKind.runs,
+    "credential_audit_retention_days": RetentionKind.credential_events,
+    "audit_log_retention_days": RetentionKind.audit,
+}
+"""The retention of a workspace that is one of its fields (contract: workspaces.update)."""
 
 
 def workspaces_of(user_id: Any) -> Any:
@@ -94,12 +108,41 @@ def _seen_at(workspace: Any, scope: Any) -> Any:
     return scope.scalar(select(own.c.seen_at).where(*mine))
 
 
+def _capabilities(workspace: Any, scope: Any) -> Any:
+    """The names of the caller's capabilities."""
+    own = alias_of(Membership)
+    every = func.jsonb_array_elements_text(_names(frozenset(Capability))).table_valued("value", name="known")
+    name = every.c.value
+    kept = or_(name == constant(Capability.chat), own.c.capabilities.has_key(name))
+    listed = aggregate_order_by(name, collate(name, "C"))
+    named = select(func.coalesce(func.jsonb_agg(listed), _names(frozenset()))).select_from(every).where(kept)
+    by_role = case(*[(own.c.role == constant(role), _names(PRESETS[preset])) for role, preset in DEFAULTS.items()])
+    held = case((own.c.capabilities.is_(None), by_role), else_=named.correlate(own).scalar_subquery())
+    mine = (own.c.workspace_id == workspace.id, own.c.user_id == scope.user_id)
+    return scope.scalar(select(type_coerce(held, JSONB)).where(*mine))
+
+
+def _names(capabilities: frozenset[Capability]) -> Any:
+    return constant(listed_capabilities(capabilities), JSONB(), as_="jsonb")
+
+
+def _kept_days(kind: RetentionKind) -> Any:
+    def days(workspace: Any, scope: Any) -> Any:
+        rule = alias_of(RetentionRule)
+        same = (rule.c.workspace_id == workspace.id, rule.c.kind == constant(kind))
+        return scope.scalar(select(rule.c.days).where(*same))
+
+    return derived(int | None, days)
+
+
 graph(
     Workspace,
     gate=Action.READ,
     scope="workspace:read",
     visible=EVERYONE,
     last_seen_at=derived(datetime | None, _seen_at),
+    current_user_capabilities=derived(list[str] | None, _capabilities),
+    **{name: _kept_days(kind) for name, kind in KEPT_DAYS.items()},
     current_user_role=derived(Role | None, lambda workspace, scope: scope.role_in(workspace.id)),
     crew_count=count(Crew, "workspace_id"),
     agent_count=count(Agent, "workspace_id"),
@@ -124,11 +167,21 @@ class CreateWorkspace(Input):
 
 
 class UpdateWorkspace(Input):
-    """Absent fields stay unchanged. The preferred language is a name or a code; an empty string clears it."""
+    """Absent fields stay unchanged. The preferred language is a name or a code; an empty string clears it.
+
+    `run_retention_days`, `credential_audit_retention_days` and `audit_log_retention_days` are the days that ended runs,
+    timelines of credentials and the audit log are kept; null restores the default of the instance, and 0 keeps rows
+    forever. The audit log is kept for 90 days at least. `allow_privileged_credentials`: whether crews may ask for
+    privileged containers.
+    """
 
     name: Name = ""
     slug: Slug = ""
     preferred_language: Text = ""
+    allow_privileged_credentials: Bool = False
+    run_retention_days: Annotated[int, Field(strict=True, ge=1, le=LONGEST)] | None = None
+    credential_audit_retention_days: Annotated[int, Field(strict=True, ge=0, le=LONGEST)] | None = None
+    audit_log_retention_days: Annotated[int, Field(strict=True, ge=0, le=LONGEST)] | None = None
 
 
 @query("workspaces.list", Action.NONE, tenancy=Tenancy.NONE, tickets=True)
@@ -198,6 +251,11 @@ async def update_workspace(ctx: Context, data: UpdateWorkspace) -> Workspace:
     Absent and null fields stay unchanged; a request that changes nothing is not an error.
     """
     changes, id = data.changes(), ctx.workspace_id or ""
+    kept = {name: changes.pop(name) for name in KEPT_DAYS if name in changes}
+    for name, days in kept.items():
+        await _keep(ctx, KEPT_DAYS[name], days)
+    if kept:
+        ctx.audit("WORKSPACE", id, **kept)
     if not changes:
         return await ctx.unchanged(Workspace, id)
     if "preferred_language" in changes:
@@ -205,3 +263,12 @@ async def update_workspace(ctx: Context, data: UpdateWorkspace) -> Workspace:
     if "slug" in changes and changes["slug"] != (await ctx.get(Workspace, id)).slug:
         await may_be_called(ctx, data.slug)
     return await ctx.update(Workspace, id, conflict=TAKEN, **changes)
+
+
+async def _keep(ctx: Context, kind: RetentionKind, days: int | None) -> None:
+    """Without days the default of the instance holds."""
+    await ctx.lock(f"retention of {ctx.workspace_id}")
+    if days is None:
+        await ctx.delete_where(RetentionRule, col(RetentionRule.kind) == kind)
+    else:
+        await ctx.upsert(RetentionRule(kind=kind, days=days, removed_until=None), "workspace_id", "kind")

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from models.staff.assignments import EscalationStatus
 from models.work.missions import AssignmentStatus
 from resolvers.kernel import Event, Routing
 from resolvers.kernel.declarations.events import Distinct
@@ -135,6 +136,40 @@ class EscalationResolved(Event, type="escalation.resolved", channel="workspace:{
     crew_id: str
     from_slug: AgentSlug
     action: str
+
+
+class ChatEscalationCancelled(Event, type="escalation_cancelled", channel="session:{chat_id}"):
+    """A user has cancelled an escalation of this chat."""
+
+    chat_id: ChatId
+    id: str
+    status: Annotated[Literal[EscalationStatus.CANCELLED], Distinct("escalation_status")]
+    reason: str
+
+
+class EscalationCancelled(Event, type="escalation.cancelled", channel="workspace:{workspace_id}"):
+    """A user has cancelled an escalation."""
+
+    id: str
+    crew_id: str
+    from_slug: AgentSlug
+
+
+class ChatEscalationExpired(Event, type="escalation_expired", channel="session:{chat_id}"):
+    """An escalation of this chat was not answered in time."""
+
+    chat_id: ChatId
+    id: str
+    status: Annotated[Literal[EscalationStatus.EXPIRED], Distinct("escalation_status")]
+    warning: str
+
+
+class EscalationExpired(Event, type="escalation.expired", channel="workspace:{workspace_id}"):
+    """An escalation was not answered in time."""
+
+    id: str
+    crew_id: str
+    status: Annotated[Literal[EscalationStatus.EXPIRED], Distinct("escalation_status")]
 
 
 class PeerQueryRunning(Event, type="peer_query_running", channel="session:{chat_id}"):

@@ -93,7 +93,7 @@ async def seqs(world: World) -> list[int]:
 async def test_every_kind_is_listed_with_what_may_be_chosen(world: World) -> None:
     found = await listed(world)
     assert set(found) == {kind.value for kind in RetentionKind}
-    most = {"events": 7, "frames": 30, "journal": 0, "mcp_calls": 0, "audit": 0}
+    most = {"events": 7, "frames": 30, "journal": 0, "mcp_calls": 0, "audit": 0, "runs": 0, "credential_events": 0}
     most |= {"memory_versions": 3650, "idempotency_keys": 7}
     assert {kind: row["most_days"] for kind, row in found.items()} == most
     assert {kind: row["days"] for kind, row in found.items()} == most | {"memory_versions": 30, "idempotency_keys": 1}

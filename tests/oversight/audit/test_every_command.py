@@ -38,6 +38,7 @@ SAME = {
     "auth.signout",
     "chats.cancel",
     "chats.participants_remove",
+    "escalations.sweep",
     "members.accept",
     "service_accounts.deactivate",
     "triage.process",

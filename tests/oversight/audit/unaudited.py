@@ -40,6 +40,7 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(
         ("attention.hand_over", "attention.take_back"), "says which member decides; the decision itself is audited"
     ),
+    "escalations.look": "the time at which an agent stops to wait; a question that ends is in the journal",
     "chats.mark_read": "a reading mark",
     "push.prepare": "makes the key that signs all pushes, once for the instance: nothing that anybody chose is changed",
     "push.test": "a notice to a browser of one's own",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.base import new_id
-from models.people.workspaces import Membership, Role, Workspace
+from models.people.workspaces import Capability, Membership, Role, Workspace
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from tests.every import each_of
@@ -14,7 +14,12 @@ from tests.people.workspaces.calls import at, call, outcome
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
-CREATED = {"id", "name", "slug", "logo_url", "preferred_language", "created_at", "updated_at"}
+KEPT = ("run_retention_days", "credential_audit_retention_days", "audit_log_retention_days")
+CREATED = {
+    "id", "name", "slug", "logo_url", "preferred_language", "created_at", "updated_at", "allow_privileged_credentials",
+    "_count", *KEPT,
+}  # fmt: skip
+LEFT_OUT = ("currentUserRole", "currentUserCapabilities", "updated_at")
 GONE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -43,12 +48,17 @@ async def test_the_list_is_the_callers_own_newest_first(world: World) -> None:
         "preferred_language": None,
         "created_at": "2026-01-02T00:00:00Z",
         "updated_at": first["updated_at"],
+        "allow_privileged_credentials": False,
+        **dict.fromkeys(KEPT),
         "currentUserRole": "MANAGER",
+        "currentUserCapabilities": ["chat", "issue.create", "memory.write", "routine.create"],
         "_count_crews": 1,
         "_count_agents": 2,
         "_count_members": 1,
+        "_count": {"crews": 1, "agents": 2, "members": 1},
     }
-    assert second.keys() == CREATED | {"currentUserRole", "_count_members"}  # counts of nothing are left out
+    # counts of nothing are left out
+    assert second.keys() == CREATED | {"currentUserRole", "currentUserCapabilities", "_count_members"}
     assert (second["id"], second["currentUserRole"]) == (old.id, "VIEWER")
     # a workspace named beside is of no interest to a route that takes none
     assert (await world.rest(person, "GET", "/api/v1/workspaces", workspace="no-such")).json() == [first, second]
@@ -78,9 +88,13 @@ async def test_whoever_founds_a_workspace_owns_it(world: World) -> None:
         "preferred_language": "Portuguese (Brazil)",
         "created_at": made["created_at"],
         "updated_at": made["created_at"],
+        "allow_privileged_credentials": False,
+        **dict.fromkeys(KEPT),
+        "_count": {"crews": 0, "agents": 0, "members": 1},
     }
     assert (await call(world, person, "GET", "/fun_1")).json() == made | {
         "currentUserRole": "OWNER",
+        "currentUserCapabilities": sorted(Capability),
         "_count_members": 1,
     }
     members = (await call(world, person, "GET", "/fun_1/members")).json()
@@ -210,7 +224,7 @@ async def test_an_update_changes_what_is_sent(world: World) -> None:
         "/before",
         {"name": "After", "slug": "after", "preferred_language": None, "logo_url": "x"},
     )
-    kept = {key: value for key, value in before.items() if key not in ("currentUserRole", "updated_at")}
+    kept = {key: value for key, value in before.items() if key not in LEFT_OUT}
     assert after.status_code == 200
     assert after.json() == kept | {"name": "After", "slug": "after", "updated_at": after.json()["updated_at"]}
     assert (await call(world, world.owner, "PATCH", "/after", {"preferred_language": ""})).json()[

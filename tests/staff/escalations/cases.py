@@ -37,6 +37,9 @@ def pending_escalation(plot: Plot) -> Escalation:
 
 
 RECIPES = {
+    "escalations.cancel": Recipe({"reason": "not needed"}, ids={"escalation_id": "pending_escalation"}),
+    "escalations.look": Recipe(ids={"escalation_id": "escalation"}),
+    "internal.escalations.wait": Recipe(ids={"escalation_id": "escalation"}),
     "escalations.list": Recipe({"status": "RESOLVED"}),
     "escalations.raise": Recipe({"type": "TEXT", "reason": "Which way?", "from_slug": "hand"}),
     "escalations.resolve": Recipe(

@@ -90,7 +90,7 @@ async def test_managers_find_it_until_one_of_them_resolves_it(world: World, crew
     refused = await world.rest(world.owner, "PATCH", f"/api/v1/inbox/{told['id']}", {"state": "resolved"})
     assert refused.status_code == 409
     answer = await resolve(world, id)
-    assert answer.json() == {"id": id, "status": "RESOLVED", "action": "approve"}
+    assert answer.json() == {"id": id, "status": "RESOLVED", "action": "approve", "agent_still_waiting": True}
     (row,) = await shown(world, crew)
     assert (row["status"], row["resolution"], row["resolved_by"]) == ("RESOLVED", "Left", "user")
     settled = (await item(world, id, world.manager)).json()
