@@ -4,8 +4,8 @@ their last day, and the timelines of a workspace by their time.
 
 from models.migrations.revisions import build_index, validate
 
-revision = "2026_12_02_95"
-down_revision = "2026_12_02_94"
+revision = "2026_12_02_99"
+down_revision = "2026_12_02_98"
 branch_labels = None
 depends_on = None
 

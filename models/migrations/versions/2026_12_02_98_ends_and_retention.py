@@ -4,8 +4,8 @@ credentials are kept, and allows privileged containers.
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_02_94"
-down_revision = "2026_12_02_93"
+revision = "2026_12_02_98"
+down_revision = "2026_12_02_97"
 branch_labels = None
 depends_on = None
 
