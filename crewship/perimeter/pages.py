@@ -139,7 +139,7 @@ ASSETS = _read_assets(STATIC / "assets")
 
 
 @cache
-def _version() -> str:
+def version() -> str:
     try:
         return metadata.version("crewship")
     except metadata.PackageNotFoundError:  # a source tree on the path, nothing installed
@@ -158,7 +158,7 @@ def _read_page(name: str) -> _Text:
     """The page with the digest of each asset in its URL, so that browsers can cache assets for ever, and with preloads
     of the modules that its own import, so that they load in parallel.
     """
-    text = (STATIC / name).read_text(encoding="utf-8").replace("{{version}}", html.escape(_version()))
+    text = (STATIC / name).read_text(encoding="utf-8").replace("{{version}}", html.escape(version()))
     text = re.sub(r'( *)<script type="module" src="/static/([^"]+)"></script>', _with_modules, text)
     return _Text(_versioned(text))
 
@@ -245,7 +245,7 @@ def _door(path: str, title: str) -> Route:
     @cache
     def page() -> _Text:
         text = console.FILES["doors.html"].plain.decode()
-        for name, value in (("version", _version()), ("title", title)):
+        for name, value in (("version", version()), ("title", title)):
             text = text.replace(f"{{{{{name}}}}}", html.escape(value))
         return _Text(_versioned(text))
 

@@ -10,7 +10,7 @@ from typing import Any
 from crewship.perimeter import compression
 from crewship.perimeter.heads import Known, Target
 from crewship.perimeter.line import PEER, Peer, Tcp, UnixSocket
-from crewship.perimeter.pages import UI_CONTENT_SECURITY_POLICY
+from crewship.perimeter.pages import UI_CONTENT_SECURITY_POLICY, version
 from crewship.perimeter.protocol import LINES, Whole
 from crewship.perimeter.rate_limit import RateLimits
 from models.trace_context import calling
@@ -99,6 +99,7 @@ _ALWAYS: tuple[Header, ...] = (
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"x-crewship-server-version", version().encode()),
 )
 _ISOLATION: tuple[Header, ...] = (
     (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),

@@ -14,7 +14,8 @@ class CredentialJSON(Wire, of=Credential):
     fields = """
         id name description type provider status scope crew_id crew_ids account_label account_email username
         token_expires_at last_checked_at last_error last_used_at last_used_ips tags created_at updated_at agent_count
-        agent_names mcp_used created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts
+        agent_ids agent_names security_level security_level_label testable mcp_used
+        created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts
     """
     absent = "secret_ref"
     agent_count: int = Field(alias="_count_agent_credentials")

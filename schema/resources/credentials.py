@@ -14,7 +14,10 @@ output(
 output(
     credential_ops.TestResult,
     name="CredentialTest",
-    fields={"status": "The provider's status code; 0 if no provider was asked or answered."},
+    fields={
+        "status": "The provider's status code; 0 if no provider was asked or answered.",
+        "supported": "False if no check exists.",
+    },
 )
 
 
@@ -25,9 +28,9 @@ class CredentialNode:
     fields = """
         id workspace_id name description type provider status scope crew_id crew_ids account_label account_email
         username token_expires_at security_level last_checked_at last_error last_used_at last_used_ips tags
-        oauth_client_id oauth_auth_url oauth_token_url oauth_scopes agent_count agent_names assignments
-        mcp_used created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts
-        on_runners created_at updated_at version
+        oauth_client_id oauth_auth_url oauth_token_url oauth_scopes agent_count agent_ids agent_names assignments
+        security_level_label testable mcp_used created_by_actor_type created_by_actor_id provisioned_for_service
+        secret_ref hosts on_runners created_at updated_at version
     """
     crew_id = strawberry.field(description="The first of `crewIds`.")
     crew_ids: list[str] = strawberry.field(description="Crews whose members see the credential.")
@@ -35,6 +38,9 @@ class CredentialNode:
     last_used_ips = strawberry.field(description="Newest first, at most five.")
     oauth_client_id: str | None
     agent_count = strawberry.field(description="Assignments, including assignments of deleted agents.")
+    agent_ids: list[strawberry.ID] = strawberry.field(description="The ids of `agentNames`, in the same order.")
+    security_level_label = strawberry.field(description="The level in words, such as `L1 · low`.")
+    testable = strawberry.field(description="True if the provider can be asked whether the value is valid.")
     mcp_used = strawberry.field(description="True if a binding to an MCP server uses it.")
     secret_ref = strawberry.field(description="The location of the value in an external store.")
     on_runners = strawberry.field(description="True if runners of agents that have it receive the value.")

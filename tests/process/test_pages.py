@@ -259,7 +259,7 @@ def test_icons_and_robots(client: TestClient) -> None:
 
 
 def test_the_version_is_that_of_the_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "_version", pages._version.__wrapped__)
+    monkeypatch.setattr(pages, "version", pages.version.__wrapped__)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: f"9.9 <{name}>")
     assert "Version 9.9 &lt;crewship&gt;" in pages._read_page("not-found.html")
 

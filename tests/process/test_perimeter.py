@@ -1,6 +1,7 @@
 """What every request meets before the application, and every answer on its way out."""
 
 import re
+from importlib.metadata import version
 from ipaddress import ip_network
 
 import orjson
@@ -21,6 +22,7 @@ ALWAYS = {
     "referrer-policy": "strict-origin-when-cross-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cross-origin-opener-policy": "same-origin",
+    "x-crewship-server-version": version("crewship"),
     "cache-control": "private, no-store",
     "vary": "Authorization, Cookie, Accept-Encoding",
 }

@@ -9,6 +9,8 @@ from tests.reader.words import Arguments, Root, Rule, Value, by, fits, only, ten
 
 TURNED: Order = by("-rotated_at", "-id")
 TOLD: Order = by("-occurred_at", "-id")
+ASKED = frozenset(["ANTHROPIC", "OPENAI", "GOOGLE", "CURSOR", "FACTORY", "GITHUB", "GITLAB", "VERCEL"])
+LABELS = {1: "L1 · low", 2: "L2 · medium", 3: "L3 · high", 4: "L4 · critical"}
 IN_ORDER: Order = (*by("type"), Key(lambda row: row["recency"], False, "time"), *by("id"))
 
 
@@ -41,9 +43,9 @@ def crew_ids(store: Store, _: Asker, row: Row) -> list[str]:
     return [link["crew_id"] for link in sorted(links, key=lambda link: link["position"])]
 
 
-def agent_names(store: Store, _: Asker, row: Row) -> list[str]:
+def agents_of(store: Store, row: Row) -> list[tuple[str, str]]:
     given = {link["agent_id"] for link in store.tables["agent_credentials"] if link["credential_id"] == row["id"]}
-    return [name for name, _ in sorted((a["name"], a["id"]) for a in store.live("agents") if a["id"] in given)]
+    return sorted((a["name"], a["id"]) for a in store.live("agents") if a["id"] in given)
 
 
 def given_to(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -86,7 +88,12 @@ ORDERS: dict[str, Order] = {"credentials": IN_ORDER, "findCredentials": IN_ORDER
 DERIVED: dict[tuple[str, str], Value] = {
     ("Credential", "crew_id"): lambda store, asker, row: next(iter(crew_ids(store, asker, row)), None),
     ("Credential", "crew_ids"): crew_ids,
-    ("Credential", "agent_names"): agent_names,
+    ("Credential", "agent_ids"): lambda store, _, row: [id for _, id in agents_of(store, row)],
+    ("Credential", "agent_names"): lambda store, _, row: [name for name, _ in agents_of(store, row)],
+    ("Credential", "testable"): lambda store, _, row: (
+        row["provider"] in ASKED and (row["provider"], row["type"]) != ("ANTHROPIC", "AI_CLI_TOKEN")
+    ),
+    ("Credential", "security_level_label"): lambda store, _, row: LABELS.get(row["security_level"], ""),
     ("Credential", "mcp_used"): lambda store, _, row: any(
         tie["credential_id"] == row["id"] for tie in store.tables["agent_mcp_bindings"]
     ),

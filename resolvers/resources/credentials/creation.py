@@ -25,7 +25,6 @@ from resolvers.kernel import (
     Emptied,
     Id,
     Input,
-    Int,
     Ref,
     Text,
     Url,
@@ -34,7 +33,7 @@ from resolvers.kernel import (
     invalid,
 )
 from resolvers.kernel.ground.policy import ADMINS, lowest
-from resolvers.resources.credentials.credentials import TAKEN, Crews, links
+from resolvers.resources.credentials.credentials import TAKEN, Crews, Level, links
 from resolvers.resources.credentials.hosts import Hosts, check_hosts
 from resolvers.resources.credentials.references import SecretRef
 from resolvers.resources.credentials.shapes import (
@@ -51,7 +50,6 @@ from resolvers.resources.credentials.shapes import (
 from resolvers.resources.credentials.vault import sealed, tell
 
 AUTO_MANAGED = "AUTO_MANAGED"
-LEVELS = range(1, 4)
 
 
 class CreateCredential(Input):
@@ -59,7 +57,7 @@ class CreateCredential(Input):
 
     `value` is required unless the type is OAUTH2, or `pending` creates a slot without a value. With crews the
     scope is CREW. `created_by_actor_*` and `provisioned_for_service` name the user or service that it is created
-    for; only administrators can name others. `security_level` is from 1 to 3; another number means 1. With
+    for; only administrators can name others. `security_level` is from 1 (low) to 4 (critical). With
     `secret_ref`, https://<host>/v1/<mount>/data/<path>#<key>, the value is kept in a KV store (version 2) of
     OpenBao or HashiCorp Vault, and `value` is the token that reads it. `hosts` (SECRET only) lists at most 10
     public DNS names: with the keeper on, a command gets a placeholder, which the proxy replaces by the value in
@@ -79,7 +77,7 @@ class CreateCredential(Input):
     account_email: Account | None = None
     username: Account | None = None
     token_expires_at: Text | None = None
-    security_level: Int = 1
+    security_level: Level = 1
     refresh_token: SecretText = ""
     oauth_client_id: Url | None = None
     oauth_client_secret: SecretText = ""
@@ -130,7 +128,7 @@ async def add_credential(ctx: Context, data: CreateCredential, *, administers: b
         scope=CredentialScope.CREW.value if crews else data.scope,
         status=CredentialStatus.ACTIVE if data.value else CredentialStatus.PENDING,
         tags=kept_tags(data.tags),
-        security_level=data.security_level if data.security_level in LEVELS else 1,
+        security_level=data.security_level,
         created_by_actor_id=actor_id,
     )
     for column in ("value", "refresh_token", "oauth_client_secret"):

@@ -52,6 +52,7 @@ from resolvers.kernel import (
 )
 from resolvers.resources.credentials.graph import IN_ORDER
 from resolvers.resources.credentials.hosts import Hosts, check_hosts
+from resolvers.resources.credentials.probes import is_testable
 from resolvers.resources.credentials.references import SecretRef
 from resolvers.resources.credentials.shapes import (
     PEM,
@@ -81,7 +82,7 @@ Crews = Annotated[
 ]
 States = Annotated[list[CredentialStatus], at_most(MOST_LISTED), CommaList(CredentialStatus)]
 Types = Annotated[list[CredentialType], at_most(MOST_LISTED), CommaList(CredentialType)]
-Level = Annotated[int, Field(strict=True, ge=1, le=3)]
+Level = Annotated[int, Field(strict=True, ge=1, le=4)]
 
 
 class ListCredentials(Paging):
@@ -125,15 +126,17 @@ class UpdateCredential(Patch, ById):
 
 
 class EnvVarOfProvider(Input):
-    """`provider` is compared letter for letter."""
+    """Compared letter for letter."""
 
     provider: Annotated[str, Field(strict=True, max_length=bounds.LINE)] = ""
+    type: Annotated[str, Field(strict=True, max_length=bounds.LINE)] = ""
 
 
 class DefaultEnvVar(Output):
-    """`env_var` is empty if there is no convention."""
+    """`env_var` is empty if there is no convention. `testable`: the provider can be asked about values of the type."""
 
     env_var: str
+    testable: bool
 
 
 @query("credentials.list", Action.READ, tickets=False)
@@ -170,7 +173,7 @@ async def default_env_var(ctx: Context, data: EnvVarOfProvider) -> DefaultEnvVar
 
     Returns the environment variable that command-line tools read for the provider.
     """
-    return DefaultEnvVar(env_var=ENV_VARS.get(data.provider, ""))
+    return DefaultEnvVar(env_var=ENV_VARS.get(data.provider, ""), testable=is_testable(data.provider, data.type))
 
 
 @command(

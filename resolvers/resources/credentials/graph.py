@@ -1,8 +1,9 @@
 """Who sees credentials, and which facts: never a value."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, case, func, not_, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlmodel import col
 
@@ -14,10 +15,12 @@ from models.staff.agents import Agent
 from models.staff.crews import CrewMember
 from resolvers.kernel import EVERYONE, Action, constant, count, derived, extend, graph, many
 from resolvers.kernel.declarations.row_events import heard, of_action
+from resolvers.resources.credentials.probes import PROBES, UNTESTED
 
 WORKSPACE: Any = constant(CredentialScope.WORKSPACE)
 NONE: Any = constant([])
 ONE: Any = constant(1)
+LEVELS: Final = {1: "L1 · low", 2: "L2 · medium", 3: "L3 · high", 4: "L4 · critical"}
 IN_ORDER = (col(Credential.type), col(Credential.recency), col(Credential.id))
 
 
@@ -57,13 +60,31 @@ def _first_crew(row: Any, scope: Any) -> Any:
     return scope.scalar(crews.order_by(link.c.position).limit(ONE))
 
 
-def _agent_names(row: Any, scope: Any) -> Any:
-    """The names of the live agents."""
-    given, own = scope.beside(AgentCredential, row)
-    agent, live = scope.beside(Agent, row)
-    names = func.jsonb_agg(aggregate_order_by(agent.c.name, agent.c.name, agent.c.id))
-    held = and_(given.c.credential_id == row.id, agent.c.id == given.c.agent_id)
-    return func.coalesce(scope.scalar(select(names).where(held, *own, *live)), NONE, type_=JSONB())
+def _of_agents(column: str) -> Callable[[Any, Any], Any]:
+    """The ids or the names of the live agents, in one order."""
+
+    def listed(row: Any, scope: Any) -> Any:
+        given, own = scope.beside(AgentCredential, row)
+        agent, live = scope.beside(Agent, row)
+        found = func.jsonb_agg(aggregate_order_by(agent.c[column], agent.c.name, agent.c.id))
+        held = and_(given.c.credential_id == row.id, agent.c.id == given.c.agent_id)
+        return func.coalesce(scope.scalar(select(found).where(held, *own, *live)), NONE, type_=JSONB())
+
+    return listed
+
+
+def _testable(row: Any, scope: Any) -> Any:
+    """`probes.is_testable`, of a row."""
+    provider, type = UNTESTED
+    return and_(
+        row.provider.in_([constant(name) for name in PROBES]),
+        not_(and_(row.provider == constant(provider), row.type == constant(type))),
+    )
+
+
+def _level_label(row: Any, scope: Any) -> Any:
+    named = [(row.security_level == constant(level), constant(label)) for level, label in LEVELS.items()]
+    return case(*named, else_=constant(""))
 
 
 def _mcp_used(row: Any, scope: Any) -> Any:
@@ -80,7 +101,10 @@ graph(
     crew_id=derived(str | None, _first_crew),
     crew_ids=derived(list[str], _crew_ids),
     agent_count=count(AgentCredential, "credential_id"),
-    agent_names=derived(list[str], _agent_names),
+    agent_ids=derived(list[str], _of_agents("id")),
+    agent_names=derived(list[str], _of_agents("name")),
+    testable=derived(bool, _testable),
+    security_level_label=derived(str, _level_label),
     mcp_used=derived(bool, _mcp_used),
 )
 heard(Credential, _hearers)

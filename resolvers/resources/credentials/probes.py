@@ -12,6 +12,7 @@ from resolvers.kernel import Absent, Context, Output, Refusal
 TIMEOUT, LARGEST_ANSWER = 10, 64 * 1024
 ONE_LINE = re.compile(r"[\x21-\x7e]+")
 BY_LOGIN = "sk-ant-oat"
+UNTESTED: Final = ("ANTHROPIC", CredentialType.AI_CLI_TOKEN.value)
 NO_CHECK = "Keys of this provider cannot be tested"
 THROTTLED = "The provider accepts the key but currently refuses its calls"
 LATER = "Login tokens cannot be tested in advance; the first run uses it"
@@ -22,10 +23,12 @@ INVALID, REVOKED, FEW_SCOPES = "The provider does not know the key", "The key wa
 
 class TestResult(Output):
     """`status` is the provider's status code; 0 if no provider was asked or answered. `error` can be a remark on a
-    valid value."""
+    valid value. `supported` is false if no check exists, so that a valid result means nothing.
+    """
 
     valid: bool
     status: int = 0
+    supported: bool = True
     error: Annotated[str | None, Absent()] = None
 
 
@@ -64,16 +67,20 @@ PROBES: Final[dict[str, Probe]] = {
 }
 
 
+def is_testable(provider: str, type: str) -> bool:
+    """True if a provider can be asked about values of this type."""
+    return provider in PROBES and (provider, type) != UNTESTED
+
+
 async def probed(ctx: Context, provider: str, type: str | None, value: str | None) -> TestResult:
     """Asks the provider, outside any transaction. No text says anything of the value."""
     probe = PROBES.get(provider)
     if probe is None:
-        return TestResult(valid=True, error=NO_CHECK)
+        return TestResult(valid=True, supported=False, error=NO_CHECK)
     if value is None:
         return TestResult(valid=False, error=NO_VALUE)
-    by_login = type == CredentialType.AI_CLI_TOKEN.value or value.startswith(BY_LOGIN)
-    if provider == "ANTHROPIC" and by_login:
-        return TestResult(valid=True, error=LATER)
+    if (provider, type) == UNTESTED or (provider == "ANTHROPIC" and value.startswith(BY_LOGIN)):
+        return TestResult(valid=True, supported=False, error=LATER)
     if ONE_LINE.fullmatch(value) is None:
         return TestResult(valid=False, error=UNSENDABLE)
     headers = dict(probe.others)

@@ -123,5 +123,5 @@ RECIPES = {
         {"env_var_name": "GH_TOKEN", "priority": 3}, ids={"agent_id": "lead", "credential_id": "credential"}
     ),
     "agent_credentials.unassign": Recipe(ids={"agent_id": "agent", "assignment_id": "agent_credential"}),
-    "credentials.default_env_var": Recipe({"provider": "GITHUB"}),
+    "credentials.default_env_var": Recipe({"provider": "GITHUB", "type": "API_KEY"}),
 }

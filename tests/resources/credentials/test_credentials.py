@@ -52,7 +52,8 @@ async def test_a_credential_of_a_name_and_a_value_has_the_defaults(board: Board)
         "name": name, "description": None, "type": "SECRET", "provider": "NONE", "status": "ACTIVE",
         "scope": "WORKSPACE", "crew_id": None, "crew_ids": [], "account_label": None, "account_email": None,
         "username": None, "token_expires_at": None, "last_checked_at": None, "last_error": None, "last_used_at": None,
-        "last_used_ips": [], "tags": [], "_count_agent_credentials": 0, "agent_names": [], "mcp_used": False,
+        "last_used_ips": [], "tags": [], "_count_agent_credentials": 0, "agent_ids": [], "agent_names": [], "mcp_used": False,
+        "security_level": 1, "security_level_label": "L1 · low", "testable": False,
         "created_by_actor_type": "user", "created_by_actor_id": board.person.user_id, "provisioned_for_service": None,
     }  # fmt: skip
     assert await board.read(f"{PATH}/{credential['id']}") == credential
@@ -102,6 +103,8 @@ async def test_each_type_takes_what_it_should(board: Board, fields: dict[str, An
         {"tags": "x"},
         {"security_level": "2"},
         {"security_level": 1.5},
+        {"security_level": 0},
+        {"security_level": 5},
         {"created_by_actor_type": "robot"},
         {"created_by_actor_type": "agent"},
         {"created_by_actor_type": "system", "created_by_actor_id": "x"},
@@ -140,7 +143,7 @@ async def test_the_client_of_oauth_is_kept_for_oauth_alone(board: Board) -> None
 
 async def test_tags_are_kept_as_the_rule_says(board: Board) -> None:
     tags = [" Prod ", "prod", "EU", "", "x" * 33, *"abcdefg"]
-    credential = await made(board, tags=tags, security_level=9)
+    credential = await made(board, tags=tags, security_level=4)
     assert credential["tags"] == ["prod", "eu", *"abcdef"]
     assert (await change(board, credential, tags=[])).json()["tags"] == []
 
@@ -204,7 +207,8 @@ async def test_crews_are_replaced_and_carry_the_scope(board: Board) -> None:
         {"type": "SSH_KEY", "value": CANARY},
         {"username": 5},
         {"tags": "x"},
-        {"security_level": 4},
+        {"security_level": 5},
+        {"security_level": 0},
         {"security_level": 2.9},
         {"provider": None},
         {"scope": None},
@@ -270,6 +274,7 @@ async def test_agents_are_counted_and_live_ones_named(board: Board) -> None:
     await board.world.database.execute("UPDATE agents SET deleted_at = now() WHERE id = $1", board.worker.id)
     shown = await board.read(f"{PATH}/{credential['id']}")
     assert (shown["_count_agent_credentials"], shown["agent_names"]) == (2, [board.lead.name])
+    assert shown["agent_ids"] == [board.lead.id]
 
 
 async def test_the_list_is_by_type_then_newest_first(board: Board) -> None:
@@ -325,6 +330,28 @@ async def test_graphql_makes_shows_and_hides_the_same(board: Board) -> None:
     for field in ("value", "refreshToken", "oauthClientSecret"):
         refused = await board.world.graphql(board.person, shown.replace("agentNames", field), asked)
         assert "Cannot query field" in str(refused["errors"])
+
+
+LEVEL = """query($ws: ID!, $id: ID!) { credential(workspaceId: $ws, id: $id) {
+agentIds securityLevel securityLevelLabel testable } }"""
+
+
+async def test_levels_have_names_and_a_check_is_offered_where_there_is_one(board: Board) -> None:
+    for level, label in enumerate(("L1 · low", "L2 · medium", "L3 · high", "L4 · critical"), 1):
+        credential = await made(board, security_level=level, provider="GITHUB")
+        assert (credential["security_level"], credential["security_level_label"]) == (level, label)
+        shown = await board.data(LEVEL, id=credential["id"])
+        assert shown == {"agentIds": [], "securityLevel": level, "securityLevelLabel": label, "testable": True}
+    for fields, testable in (
+        ({"provider": "ANTHROPIC", "type": "API_KEY"}, True),
+        ({"provider": "ANTHROPIC", "type": "AI_CLI_TOKEN"}, False),
+        ({"provider": "github"}, False),
+    ):
+        assert (await made(board, **fields))["testable"] is testable
+        usual = await board.read("/api/v1/credentials/default-env-var", **fields)
+        assert usual["testable"] is testable
+    raised = await change(board, credential, security_level=1)
+    assert (raised.json()["security_level"], raised.json()["security_level_label"]) == (1, "L1 · low")
 
 
 FIND = """query($ws: ID!, $status: [CredentialStatus!], $type: [CredentialType!], $search: String) {
