@@ -159,7 +159,7 @@ async def test_the_answers_own_header_list_is_left_alone() -> None:
         await send(shared)
 
     for _ in range(2):
-        assert len((await ask(Perimeter(app, proxies=TrustedProxies()))).headers) == 14
+        assert len((await ask(Perimeter(app, proxies=TrustedProxies()))).headers) == 15
     assert shared["headers"] == [(b"content-type", b"text/plain")]
 
 

@@ -52,8 +52,8 @@ async def test_a_credential_of_a_name_and_a_value_has_the_defaults(board: Board)
         "name": name, "description": None, "type": "SECRET", "provider": "NONE", "status": "ACTIVE",
         "scope": "WORKSPACE", "crew_id": None, "crew_ids": [], "account_label": None, "account_email": None,
         "username": None, "token_expires_at": None, "last_checked_at": None, "last_error": None, "last_used_at": None,
-        "last_used_ips": [], "tags": [], "_count_agent_credentials": 0, "agent_ids": [], "agent_names": [], "mcp_used": False,
-        "security_level": 1, "security_level_label": "L1 · low", "testable": False,
+        "last_used_ips": [], "tags": [], "_count_agent_credentials": 0, "agent_ids": [], "agent_names": [],
+        "mcp_used": False, "security_level": 1, "security_level_label": "L1 · low", "testable": False,
         "created_by_actor_type": "user", "created_by_actor_id": board.person.user_id, "provisioned_for_service": None,
     }  # fmt: skip
     assert await board.read(f"{PATH}/{credential['id']}") == credential
