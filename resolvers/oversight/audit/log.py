@@ -33,6 +33,7 @@ from resolvers.kernel import (
     graph,
     query,
 )
+from resolvers.oversight.audit.sources import Source, rows_of
 from resolvers.people.workspaces.members import knows
 from resolvers.rules.times import Since, Until, from_time, up_to
 
@@ -99,7 +100,12 @@ class ListAudit(FilterAudit, Numbered):
     `search` matches a part of the action, the entity type, or the user's email or name, ignoring the case of ASCII
     letters. `date_from` and `date_to` are inclusive; an invalid date matches nothing. With `sort` and `after` the log
     is read in either direction.
+
+    `source` reads another log: links between crews, the timelines of credentials, or the decisions of the keeper. The
+    dates alone filter it.
     """
+
+    source: Source = None
 
     cut_to_default: ClassVar[bool] = True  # contract: audit.list
     page_highest: ClassVar[int] = 1_000_000
@@ -139,7 +145,15 @@ def list_audit(scope: QueryScope, data: ListAudit) -> Page[AuditLog]:
 
     Newest first by default, ties by id in the same direction.
     """
-    return scope.select(AuditLog).matching(data).page(data)
+    if data.source is None:
+        return scope.select(AuditLog).matching(data).page(data)
+    rows = scope.view(AuditLog, rows_of(scope, data.source))
+    entry = rows.source.c
+    since = () if data.date_from is None else (entry.created_at >= data.date_from,)
+    until = () if data.date_to is None else (entry.created_at <= data.date_to,)
+    down = data.sort is not AuditSort.oldest_first
+    keys = [entry.created_at, entry.id]
+    return rows.where(*since, *until).order_by(*[key.desc() if down else key for key in keys]).page(data)
 
 
 @query("audit.walk", Action.MANAGE, surfaces=NO_SURFACE, tickets=False)
