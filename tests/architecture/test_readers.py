@@ -41,7 +41,6 @@ SHOWN: dict[str, str] = {
     "chats": "message_count ended_at",
     "checkpoints": "state created_by",
     "cost_days": "cached_input_tokens cache_creation_tokens",
-    "credential_events": "event_type ip_address details",
     "credential_rotations": "grace_seconds",
     "credentials": (
         "account_email token_expires_at tags last_error last_used_ips provisioned_for_service created_by_actor_type"
