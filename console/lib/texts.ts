@@ -680,6 +680,7 @@ export const texts = {
     actions: {
       status_changed: "changed the status:", assignee_changed: "changed the assignee:", priority_changed: "changed the priority:", review_approved: "approved the work", review_changes_requested: "requested changes",
       task_completed: "completed a task:", task_failed: "failed at a task:",
+      attachment_added: "added a file:", attachment_removed: "removed a file:", code_link_added: "added a code link:", code_link_removed: "removed a code link:",
     },
   },
   projects: {
@@ -1123,7 +1124,7 @@ export const texts = {
     retention: "Retention",
     retentionNote: "How many days the workspace keeps rows. 0 keeps them forever.",
     changing: "Changing the retention",
-    kinds: { events: "Events", frames: "Frames of runs", journal: "Journal", mcp_calls: "Calls of MCP tools", memory_versions: "Versions of memories", idempotency_keys: "Idempotency keys", audit: "Audit log" },
+    kinds: { events: "Events", frames: "Frames of runs", journal: "Journal", mcp_calls: "Calls of MCP tools", memory_versions: "Versions of memories", idempotency_keys: "Idempotency keys", audit: "Audit log", runs: "Runs", credential_events: "Events of credentials" },
     days: (days: number) => `${days} ${days === 1 ? "day" : "days"}`,
     forever: "forever",
     bounds: (now: string, usual: string, least: number, most: number) => `${now} · default: ${usual} · ${most ? `from ${least} to ${most} days` : `at least ${least} ${least === 1 ? "day" : "days"}, or 0`}`,

@@ -139,7 +139,7 @@ def add_domain(copy: Copy) -> None:
     for path in tracked():
         name = name_of(path)
         if OF_LABELS.search(f"/{name}") and path.suffix == ".py":
-            text = path.read_text().replace(" label_group issues", " label_group")  # what another domain hangs there
+            text = path.read_text().replace(" version issues", " version")  # what another domain hangs there
             for before, after in RENAMED.items():
                 name, text = name.replace(before, after), text.replace(before, after)
             copy.write(name, text)

@@ -3,6 +3,7 @@
 from datetime import UTC
 from typing import Any
 
+from tests.reader import agent_twins
 from tests.reader.oracle import Asker, Listing, Row, Single, Store, ordered
 from tests.reader.words import Arguments, Root, Value, by, only, tenants
 
@@ -55,8 +56,15 @@ def precise(column: str) -> Value:
     return value
 
 
+def picture(store: Store, asker: Asker, row: Row) -> str | None:
+    [sender] = [agent for agent in tenants(store, asker, "Agent") if agent["id"] == row["sender_id"]] or [None]
+    return None if sender is None else agent_twins.picture(store, asker, sender)
+
+
 HERE: dict[str, Root] = {"inbox": inbox, "inboxItem": inbox_item, "inboxCount": inbox_count}
 DERIVED: dict[tuple[str, str], Value] = {
+    ("InboxItem", "avatar_url"): picture,
+} | {
     ("InboxItem", f"{time}_ms"): precise(time) for time in ("created_at", "updated_at", "read_at", "resolved_at")
 } | {
     ("InboxItem", name): lambda *_: None  # no question here asks for a credential

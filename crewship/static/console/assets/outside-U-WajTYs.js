@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-BtAmG4-H.js","assets/index-D2o2mCDg.js","assets/Field-DwWPuuTu.js","assets/faults-DnJdqQZ5.js","assets/Form-dPV_A77n.js","assets/placed-jBbArcz-.js","assets/Copy-5bOmG9Id.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-DEvv3JnR.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-D2o2mCDg.js";var t={"/welcome":()=>e(()=>import(`./Welcome-BtAmG4-H.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-DEvv3JnR.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
