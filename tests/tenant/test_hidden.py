@@ -79,7 +79,6 @@ SEEN_ROWS |= {
     for field in ("crew_id", "agent_id", "crew_ids", "agent_ids", "mission_id", "trace_id")
 }
 """Fields by which an operation finds what is not hidden, and not the row they name."""
-SEEN_ROWS |= {("credentials.list_rotations", "id"): "every member reads the rotations of every credential (contract)"}
 SEEN_ROWS |= dict.fromkeys(
     (("saved_views.update", "id"), ("saved_views.delete", "id")),
     "whoever is not its owner is told that, of a private view too (contract)",

@@ -226,7 +226,7 @@ async def create_internal(ctx: Context, data: CreateCredential) -> Credential:
     "internal.credentials.rotate",
     audit="credential.rotated",
     allow=may_rotate,
-    errors=(Code.UNAUTHENTICATED, Code.NOT_FOUND),
+    errors=(Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.CONFLICT),
 )
 async def rotate_internal(ctx: Context, data: RotateCredential) -> CredentialRotation:
     """Rotate a credential on behalf of a user.

@@ -8,6 +8,7 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models import bounds
+from models.people.workspaces import Capability
 from models.resources.credentials import (
     ROTATION_STATES,
     Credential,
@@ -31,8 +32,8 @@ from resolvers.kernel import (
     Page,
     Paging,
     QueryScope,
+    Refusal,
     Row,
-    Subject,
     clock,
     command,
     constant,
@@ -41,12 +42,13 @@ from resolvers.kernel import (
     instance,
     query,
 )
+from resolvers.resources.credentials.credentials import CREDENTIAL
 from resolvers.resources.credentials.shapes import ends_of, not_blank
 from resolvers.resources.credentials.vault import opened, sealed, tell
 
 A_DAY, A_WEEK = 86_400, 604_800
 NEWEST_FIRST = (col(CredentialRotation.rotated_at).desc(), col(CredentialRotation.id).desc())
-OF_ANY = Subject(Credential, "id", hidden=True)
+UNDECIDED = "The credential waits for approval: decide its escalation first"
 EXPIRE = clock("credentials.expire_rotations", every=timedelta(minutes=5))
 PORTION = 1_000
 
@@ -91,18 +93,22 @@ graph(
     "credentials.rotate",
     Action.MANAGE,
     audit="credential.rotated",
-    errors=(Code.NOT_FOUND,),
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    or_capability=Capability.credential_rotate,
 )
 async def rotate_credential(ctx: Context, data: RotateCredential) -> CredentialRotation:
     """Rotate a credential.
 
-    The new value takes effect at once and makes the credential ACTIVE. Several rotations can overlap.
+    The new value takes effect at once and makes the credential ACTIVE. Several rotations can overlap. Refused while
+    the credential waits for approval.
     """
     return await rotate(ctx, data)
 
 
 async def rotate(ctx: Context, data: RotateCredential) -> CredentialRotation:
     credential = await ctx.get(Credential, data.id, lock=True)
+    if credential.status is CredentialStatus.PENDING_APPROVAL:
+        raise Refusal(Code.CONFLICT, UNDECIDED)
     now = await ctx.now()
     rotation = CredentialRotation(
         credential_id=credential.id,
@@ -134,18 +140,23 @@ async def _kept(ctx: Context, credential: Credential, rotation: CredentialRotati
     )
 
 
-@query("credentials.list_rotations", Action.READ, subject=OF_ANY, tickets=False)
+@query("credentials.list_rotations", Action.READ, subject=CREDENTIAL, tickets=False)
 def list_rotations(scope: QueryScope, credential: Row[Credential], data: ListRotations) -> Page[CredentialRotation]:
     """List rotations of a credential.
 
-    Newest first, for all members, including members who cannot see the credential. Rotations by deleted users are
-    omitted.
+    Newest first, for members who can see the credential. Rotations by deleted users are omitted.
     """
     rows = scope.select(CredentialRotation).where(col(CredentialRotation.credential_id) == data.id)
     return rows.where(col(CredentialRotation.rotated_by).is_not(None)).order_by(*NEWEST_FIRST).page(data)
 
 
-@command("credentials.cancel_rotation", Action.MANAGE, audit="credential.rotation_cancelled", errors=(Code.NOT_FOUND,))
+@command(
+    "credentials.cancel_rotation",
+    Action.MANAGE,
+    audit="credential.rotation_cancelled",
+    errors=(Code.NOT_FOUND,),
+    or_capability=Capability.credential_rotate,
+)
 async def cancel_rotation(ctx: Context, data: OfRotation) -> RotationEnded:
     """Cancel a rotation.
 

@@ -88,6 +88,36 @@ async def test_only_administrators_rotate(board: Board) -> None:
     assert await opened(board, credential["id"]) == CANARY
 
 
+async def test_the_capability_to_rotate_opens_both_ways(board: Board) -> None:
+    credential = await made(board)
+    path = f"{PATH}/{credential['id']}/rotate"
+    member = board.world.member
+    given = "UPDATE memberships SET capabilities = {} WHERE user_id = $1 AND workspace_id = $2".format
+    who = (member.user_id, board.crew.workspace_id)
+    assert (await board.ask("POST", path, {"value": "x"}, member)).status_code == 403
+    await board.world.database.execute(given("'[\"credential.rotate\"]'"), *who)
+    try:
+        rotation = await board.ask("POST", path, {"value": "x"}, member)
+        assert (rotation.status_code, await opened(board, credential["id"])) == (200, "x")
+        cancel = f"/api/v1/credential-rotations/{rotation.json()['id']}"
+        assert (await board.ask("DELETE", cancel, None, member)).json() == {"status": "CANCELLED"}
+    finally:
+        await board.world.database.execute(given("NULL"), *who)
+    assert (await board.ask("POST", path, {"value": "y"}, member)).status_code == 403
+
+
+async def test_a_credential_that_waits_for_approval_is_not_rotated(board: Board) -> None:
+    credential = await made(board)
+    await board.world.database.execute(
+        "UPDATE credentials SET status = 'PENDING_APPROVAL' WHERE id = $1", credential["id"]
+    )
+    before = await board.world.snapshot()
+    assert (await rotate(board, credential)).status_code == 409
+    assert await board.world.snapshot() == before
+    await board.world.database.execute("UPDATE credentials SET status = 'ACTIVE' WHERE id = $1", credential["id"])
+    assert (await rotate(board, credential)).status_code == 200
+
+
 async def test_what_is_over_ends_with_its_value_and_the_rest_stays(board: Board) -> None:
     credential = await made(board)
     over, lasting = [(await rotate(board, credential, grace_seconds=grace)).json() for grace in (0, 60)]
@@ -112,12 +142,13 @@ async def test_a_rotation_is_cancelled_once_and_its_value_goes(board: Board) -> 
     assert (await board.ask("DELETE", unknown, None, board.world.admin)).status_code == 404
 
 
-async def test_members_read_the_rotations_of_a_credential_that_they_do_not_see(board: Board) -> None:
+async def test_members_read_the_rotations_of_the_credentials_that_they_see(board: Board) -> None:
     credential = await made(board, crew_ids=[(await Board.of(board.world)).crew.id])
     rotation = (await rotate(board, credential)).json()
     path = f"{PATH}/{credential['id']}"
     assert (await board.ask("GET", path, None, board.world.viewer)).status_code == 404
-    listed = (await board.ask("GET", f"{path}/rotations", None, board.world.viewer)).json()
+    assert (await board.ask("GET", f"{path}/rotations", None, board.world.viewer)).status_code == 404
+    listed = (await board.ask("GET", f"{path}/rotations", None, board.person)).json()
     assert [row["id"] for row in listed] == [rotation["id"]]
     await board.ask("DELETE", path, None, board.world.admin)
     assert (await board.ask("GET", f"{path}/rotations", None, board.world.owner)).status_code == 404
