@@ -1,15 +1,20 @@
 """Resets of forgotten passwords."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlmodel import Field
 
 from models.base import Table, stored_at, text_field, time_field
 from models.bounds import EMAIL, LINE
 from models.expiry import Expires
 from models.personal_data import HIDDEN, NOTHING
+
+OVER = """
+    SELECT ctid FROM password_resets
+    WHERE created_at < now() - interval '1 day' AND (NOT set_up OR expires_at < now()) LIMIT $1
+"""
 
 
 class PasswordReset(Table, table=True):
@@ -19,7 +24,7 @@ class PasswordReset(Table, table=True):
     """
 
     __tablename__ = "password_resets"
-    __expires__: ClassVar = Expires("created_at", timedelta(days=1))
+    __expires__: ClassVar = Expires(found=OVER)
     __table_args__ = (
         Index("password_resets_user_id_idx", "user_id"),
         Index("password_resets_created_at_idx", "created_at"),
@@ -30,3 +35,5 @@ class PasswordReset(Table, table=True):
     created_at: datetime = stored_at()
     expires_at: datetime = time_field()
     used_at: datetime | None = time_field(default=None)
+    # shown to an administrator, and not mailed: it proves no email
+    set_up: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})

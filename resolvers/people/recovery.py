@@ -191,7 +191,11 @@ async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
         raise Refusal(Code.BAD_REQUEST, INVALID)
     reset = await ctx.get(PasswordReset, used[0])
     ctx.user_id = reset.user_id or ""
-    await owner_was_seen(ctx, await ctx.get(User, ctx.user_id, lock=True))
+    user = await ctx.get(User, ctx.user_id, lock=True)
+    if not reset.set_up:
+        await owner_was_seen(ctx, user)
+    elif user.password_hash is not None or user.email_verified is not None:
+        raise Refusal(Code.BAD_REQUEST, INVALID)
     await set_password(ctx, reset.user_id or "", password_hash)
     await end_links(ctx, reset.user_id or "")
     return PasswordSet()

@@ -8,6 +8,7 @@ from models.people.auth import User
 from models.people.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.people import workspaces
+from resolvers.staff.crews import workspace_deletion
 from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Fixed, From, Wire
 
 WORKSPACE = "/api/v1/workspaces/{workspaceId}"
@@ -77,8 +78,10 @@ ROUTES = (
     POST("/api/v1/workspaces", workspaces.create_workspace, WorkspaceJSON, status=201),
     GET(WORKSPACE, workspaces.get_workspace, OwnWorkspaceJSON),
     PATCH(WORKSPACE, workspaces.update_workspace, CountedWorkspaceJSON),
+    DELETE(WORKSPACE, workspace_deletion.delete_workspace, Success, with_body=True),
     GET(WORKSPACE + "/members", workspaces.list_members, list[ListedMemberJSON]),
     POST(WORKSPACE + "/members", workspaces.add_member, MemberJSON, status=201),
+    POST(WORKSPACE + "/members/provision", workspaces.provision_member, workspaces.Provisioned, status=201),
     POST(WORKSPACE + "/members/accept", workspaces.accept_membership, MemberJSON),
     PATCH(WORKSPACE + "/members/{memberId}", workspaces.update_member_role, ChangedRoleJSON),
     DELETE(WORKSPACE + "/members/{memberId}", workspaces.remove_member, Success),

@@ -5,6 +5,7 @@ import strawberry
 from models.people.auth import User
 from models.people.workspaces import Invitation, Membership, Workspace
 from resolvers.people import workspaces as workspace_ops
+from resolvers.staff.crews import workspace_deletion
 from schema.bridge.fields import Edge, acts, mutation, node, query
 
 
@@ -92,7 +93,10 @@ class WorkspaceMutation:
     mark_seen = mutation(workspace_ops.mark_seen)
     create_workspace = mutation(workspace_ops.create_workspace, WorkspaceType)
     update_workspace = mutation(workspace_ops.update_workspace, WorkspaceType)
+    delete_workspace = mutation(workspace_deletion.delete_workspace)
+    restore_workspace = mutation(workspace_deletion.restore_workspace, WorkspaceType)
     add_member = mutation(workspace_ops.add_member, MemberType)
+    provision_member = mutation(workspace_ops.provision_member)
     update_member_role = mutation(workspace_ops.update_member_role, MemberType)
     remove_member = mutation(workspace_ops.remove_member)
     update_member_capabilities = mutation(workspace_ops.update_member_capabilities)

@@ -29,6 +29,7 @@ from resolvers.people.workspaces.members import (
     remove_member,
     update_member_role,
 )
+from resolvers.people.workspaces.provisioning import Provisioned, provision_member
 from resolvers.people.workspaces.rights import get_viewer_capabilities, list_viewer_operations
 from resolvers.people.workspaces.viewer import Viewer, get_viewer, mark_seen
 from resolvers.people.workspaces.workspaces import create_workspace, get_workspace, list_workspaces, update_workspace

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, false, func, or_, select
 from sqlmodel import col
 
 from models.base import table_of
@@ -29,6 +29,8 @@ CODING: Final = "coding"
 ISSUE_FILES: Final = "issue_files"
 CONTENT: Final = "content"
 """The name of the bytes in their folder."""
+GRACE: Final = timedelta(days=7)
+"""An owner can undo the deletion of a workspace for so long; then REMOVE_FILES removes its files."""
 
 
 class FilesOfWorkspace(Input):
@@ -130,9 +132,12 @@ def attached(workspace_id: str, crew_id: str, slug: str) -> tuple[str, ...]:
 
 
 def known_workspaces(ids: Collection[str]) -> Select[Any]:
-    """With whether they were deleted. One without a row is another database's, and left alone."""
+    """With whether they were deleted so long ago that they cannot be restored. One without a row is another database's,
+    and left alone.
+    """
     workspaces = table_of(Workspace).c
-    return select(workspaces.id, workspaces.deleted_at.is_not(None)).where(workspaces.id.in_(ids))
+    ended = func.coalesce(workspaces.deleted_at < func.now() - GRACE, false())
+    return select(workspaces.id, ended).where(workspaces.id.in_(ids))
 
 
 def restoring(workspace_id: str) -> Select[Any]:

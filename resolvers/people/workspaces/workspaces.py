@@ -1,4 +1,4 @@
-"""Workspaces. The founder owns a workspace; the API deletes none."""
+"""Workspaces. The founder owns a workspace."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -62,6 +62,12 @@ def workspaces_of(user_id: Any) -> Any:
     """Ids of the workspaces a user belongs to, deleted ones too, as a subquery."""
     member = table_of(Membership).alias("own")
     return select(member.c.workspace_id).where(member.c.user_id == user_id)
+
+
+def owned_by(user_id: Any) -> Any:
+    """Ids of the workspaces that a user owns, deleted ones too, as a subquery."""
+    member = table_of(Membership).alias("owner")
+    return select(member.c.workspace_id).where(member.c.user_id == user_id, member.c.role == Role.OWNER)
 
 
 def accepted_by(user_id: Any) -> Any:

@@ -51,9 +51,14 @@ def _token(world: Any) -> str:
 
 ANONYMOUS = frozenset({"invitations.signup"})
 RECIPES = {
+    "workspaces.delete": Recipe(
+        {"confirm_slug": lambda world: world.home.workspace.slug}, refused=Code.CONFLICT
+    ),  # the only one
+    "workspaces.restore": Recipe(ids={"id": "workspace"}, refused=Code.NOT_FOUND),  # it is there
     "invitations.accept": Recipe({"token": _token}, refused=Code.FORBIDDEN),  # it is somebody else's
     "invitations.signup": Recipe({"token": _token}),
     "members.add": Recipe({"user_id": lambda world: world.person("nobody").user_id}),
+    "members.provision": Recipe({"email": "new@example.com", "role": "VIEWER"}, refused=Code.UNAVAILABLE),  # no address
     "members.update_role": Recipe({"role": "VIEWER"}, ids={"id": "membership"}),
     "members.remove": Recipe(ids={"id": "membership"}),
     "members.capabilities_get": Recipe(ids={"member_id": "user"}),

@@ -251,3 +251,16 @@ async def test_what_a_dead_process_left_is_cleared(world: World) -> None:
     left = put(world.settings.storage_path / "removed" / new_id() / "below")
     await instance.store.clear()
     assert not left.parent.exists()
+
+
+async def test_files_of_a_deleted_workspace_stay_while_it_can_be_restored(world: World) -> None:
+    workspace = Workspace(name="Gone", slug=new_id(), deleted_at=now() - files.GRACE + timedelta(minutes=1))
+    crew = Crew(name="Crew", slug="crew", workspace_id=workspace.id)
+    await world.add(workspace, crew)
+    place = put(world.settings.storage_path.joinpath(*files.of_crew(workspace.id, crew.id)))
+    await tick()
+    assert place.exists()
+    ended = "UPDATE workspaces SET deleted_at = deleted_at - interval '2 minutes' WHERE id = $1"
+    await world.database.execute(ended, workspace.id)
+    await tick()
+    assert not place.exists()

@@ -258,13 +258,3 @@ async def test_the_role_comes_before_the_body(world: World) -> None:
     for person in (world.manager, world.member, world.viewer):
         assert outcome(await at(world, person, "PATCH", "", {"name": ""})) == (403, "Forbidden")
     assert await world.snapshot() == before
-
-
-async def test_no_workspace_is_deleted(world: World) -> None:
-    before = await world.snapshot()
-    for person in (world.owner, world.viewer, None):
-        for method in ("DELETE", "PUT", "OPTIONS"):
-            answer = await at(world, person, method)
-            assert outcome(answer) == (405, f"{method} is not offered here")
-            assert answer.headers["allow"] == "GET, HEAD, PATCH"
-    assert await world.snapshot() == before
