@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_02_98"
-down_revision = "2026_12_02_97"
+revision = "2026_12_03"
+down_revision = "2026_12_02_99"
 branch_labels = None
 depends_on = None
 
