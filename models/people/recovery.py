@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index
 from sqlmodel import Field
 
 from models.base import Table, stored_at, text_field, time_field
@@ -13,7 +13,7 @@ from models.personal_data import HIDDEN, NOTHING
 
 OVER = """
     SELECT ctid FROM password_resets
-    WHERE created_at < now() - interval '1 day' AND (NOT set_up OR expires_at < now()) LIMIT $1
+    WHERE created_at < now() - interval '1 day' AND (set_up_in IS NULL OR expires_at < now()) LIMIT $1
 """
 
 
@@ -35,5 +35,5 @@ class PasswordReset(Table, table=True):
     created_at: datetime = stored_at()
     expires_at: datetime = time_field()
     used_at: datetime | None = time_field(default=None)
-    # shown to an administrator, and not mailed: it proves no email
-    set_up: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    # the workspace whose administrator was shown the link: it was not mailed, and proves no email
+    set_up_in: str | None = text_field(LINE, default=None, holds=NOTHING)

@@ -35,7 +35,7 @@ from resolvers.kernel import (
     job,
     log,
 )
-from resolvers.kernel.writing.persons import end_consents
+from resolvers.kernel.writing.persons import belongs_elsewhere, end_consents
 from resolvers.people.auth.sessions import end_sessions
 from resolvers.people.pairing import end_pairings
 
@@ -192,13 +192,25 @@ async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
     reset = await ctx.get(PasswordReset, used[0])
     ctx.user_id = reset.user_id or ""
     user = await ctx.get(User, ctx.user_id, lock=True)
-    if not reset.set_up:
+    if reset.set_up_in is None:
         await owner_was_seen(ctx, user)
-    elif user.password_hash is not None or user.email_verified is not None:
+    elif not await is_unclaimed(ctx, user, reset.set_up_in):
         raise Refusal(Code.BAD_REQUEST, INVALID)
     await set_password(ctx, reset.user_id or "", password_hash)
     await end_links(ctx, reset.user_id or "")
     return PasswordSet()
+
+
+async def is_unclaimed(ctx: Context, user: User, workspace_id: str) -> bool:
+    """Returns true if there is no way to sign in to the account, and no other workspace than this one has a right in
+    it. A link that an administrator sees is made, and works, only for such an account.
+    """
+    if user.password_hash is not None or user.email_verified is not None:
+        return False
+    for model in (Passkey, LinkedIdentity):
+        if await ctx.select(model, table_of(model).c.user_id == user.id, including_hidden=True).exists():
+            return False
+    return not await belongs_elsewhere(ctx, user.id, than=workspace_id)
 
 
 async def is_vouched_for(ctx: Context, user: User) -> bool:

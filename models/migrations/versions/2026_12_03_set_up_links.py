@@ -9,4 +9,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    execute("ALTER TABLE password_resets ADD COLUMN set_up boolean DEFAULT false NOT NULL")
+    execute("ALTER TABLE password_resets ADD COLUMN set_up_in varchar(200)")

@@ -66,9 +66,9 @@ async def erase_in_audit(ctx: Context, user_id: str, personal: dict[str, str], a
     return ids
 
 
-async def belongs_elsewhere(ctx: Context, user_id: str) -> bool:
-    """Returns true if a user is a member of another live workspace."""
-    return bool((await ctx._one(ELSEWHERE, [user_id, ctx.workspace_id], begins=False))[0])
+async def belongs_elsewhere(ctx: Context, user_id: str, *, than: str | None = None) -> bool:
+    """Returns true if a user is a member of another live workspace than `than`, or than the caller's."""
+    return bool((await ctx._one(ELSEWHERE, [user_id, than or ctx.workspace_id], begins=False))[0])
 
 
 async def end_consents(ctx: Context, user_id: str) -> None:

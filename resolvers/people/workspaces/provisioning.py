@@ -8,17 +8,13 @@ from pydantic_core import PydanticCustomError
 from sqlmodel import col
 
 from models import bounds
-from models.base import table_of
 from models.people.auth import User
-from models.people.passkeys import Passkey
 from models.people.recovery import PasswordReset
-from models.people.sign_in_providers import LinkedIdentity
 from models.people.workspaces import Membership, Role
 from resolvers.instance.crypto import digest
 from resolvers.kernel import Action, Code, Context, Input, Output, Refusal, command, instance
 from resolvers.kernel.ground.inputs import TRIMMED
-from resolvers.kernel.writing.persons import belongs_elsewhere
-from resolvers.people.recovery import end_links, find_account
+from resolvers.people.recovery import end_links, find_account, is_unclaimed
 from resolvers.people.workspaces.members import MEMBER_TYPE, AssignableRole, room_for_a_member
 
 LIFETIME: Final = timedelta(days=7)
@@ -86,7 +82,9 @@ async def provision_member(ctx: Context, data: ProvisionMember) -> Provisioned:
         ctx.audit("USER", user.id, action="user.created", personal=True)
     elif await ctx.select(Membership, col(Membership.user_id) == user.id, including_hidden=True).exists():
         raise Refusal(Code.CONFLICT, MEMBER, taken=("email",))
-    url, until = await _set_up(ctx, user, place) if created or await _is_unclaimed(ctx, user) else NOTHING
+    url, until = (
+        await _set_up(ctx, user, place) if created or await is_unclaimed(ctx, user, ctx.workspace_id or "") else NOTHING
+    )
     member = await ctx.insert(Membership(user_id=user.id, role=Role(data.role.value)), conflict=MEMBER)
     ctx.audit(MEMBER_TYPE, member.id, user_id=user.id, role=data.role, account_created=created)
     return Provisioned(
@@ -94,21 +92,11 @@ async def provision_member(ctx: Context, data: ProvisionMember) -> Provisioned:
     )
 
 
-async def _is_unclaimed(ctx: Context, user: User) -> bool:
-    """Returns true if there is no way to sign in to the account, and no other workspace has a right in it."""
-    if user.password_hash is not None or user.email_verified is not None:
-        return False
-    for model in (Passkey, LinkedIdentity):
-        if await ctx.select(model, table_of(model).c.user_id == user.id, including_hidden=True).exists():
-            return False
-    return not await belongs_elsewhere(ctx, user.id)
-
-
 async def _set_up(ctx: Context, user: User, place: str) -> tuple[str, str]:
     """A link that sets the first password, and its end. It replaces earlier ones."""
     await end_links(ctx, user.id)
     until = await ctx.now() + LIFETIME
-    reset = PasswordReset(email=user.email, user_id=user.id, expires_at=until, set_up=True)
+    reset = PasswordReset(email=user.email, user_id=user.id, expires_at=until, set_up_in=ctx.workspace_id)
     token = instance.signer.reset_token(reset.id)
     reset.token_hash = digest(token)
     await ctx.insert(reset)

@@ -105,6 +105,7 @@ async def test_the_first_user_owns_a_workspace_has_a_token_and_is_signed_in(star
             "id": made["user_id"],
             "name": "Ada Lovelace",
             "email": ADA["email"],
+            "avatar_url": None,
         }
         user = await fresh.owner.fetchrow("SELECT * FROM users")
         assert (user["id"], user["full_name"], user["onboarding_completed"]) == (made["user_id"], "Ada Lovelace", False)

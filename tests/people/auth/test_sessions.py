@@ -67,7 +67,8 @@ async def test_the_session_tells_who_is_signed_in_and_until_when(world: World, h
     browser, user = await signed_in(world, https)
     answer = await browser.send("GET", SESSION)
     expires = answer.json()["expires"]
-    assert answer.json() == {"user": {"id": user.id, "name": user.full_name, "email": user.email}, "expires": expires}
+    shown = {"id": user.id, "name": user.full_name, "email": user.email, "avatar_url": None}
+    assert answer.json() == {"user": shown, "expires": expires}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", expires)
     assert abs(datetime.fromisoformat(expires) - datetime.now(UTC) - timedelta(days=30)) < timedelta(minutes=1)
     assert set_cookies(answer) == []

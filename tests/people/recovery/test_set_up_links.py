@@ -103,10 +103,17 @@ async def test_a_claimed_account_gets_a_membership_and_no_link(world: World, cla
     assert await world.database.fetchval(member, user.id, world.workspace.id) == 1
 
 
-async def test_a_link_is_no_good_for_an_account_that_was_claimed_meanwhile(world: World) -> None:
+@each_of("claim", ["verified", "passkey", "elsewhere"])
+async def test_a_link_does_not_work_for_an_account_that_was_claimed_meanwhile(world: World, claim: str) -> None:
     made = (await provision(world, address())).json()
     token = made["setup_url"].partition("token=")[2]
-    await world.database.execute("UPDATE users SET email_verified = now() WHERE id = $1", made["user_id"])
+    if claim == "verified":
+        await world.database.execute("UPDATE users SET email_verified = now() WHERE id = $1", made["user_id"])
+    elif claim == "passkey":
+        key = {"credential_id": new_id().encode(), "public_key": b"x", "sign_count": 0, "name": "Key"}
+        await world.add(Passkey(user_id=made["user_id"], **key))
+    else:
+        await world.add(Membership(workspace_id=world.other.id, user_id=made["user_id"], role=Role.MEMBER))
     assert (await redeem(world, token)).status_code == 400
     assert not await logs_in(world, made["email"])
 
