@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-Ks1HNQ7n.js","assets/index-Dc1akF-b.js","assets/Field-DnJEaoF2.js","assets/faults-DUXhfouc.js","assets/Form-DFoy9ewI.js","assets/placed-DmRiVlGd.js","assets/Copy-BPQhjfOz.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-C6Y_WudX.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-Dc1akF-b.js";var t={"/welcome":()=>e(()=>import(`./Welcome-Ks1HNQ7n.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-C6Y_WudX.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
