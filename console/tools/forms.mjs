@@ -61,7 +61,7 @@ export function formsOf(schema, known) {
       found.read = `Of_${operation}`;
       documents.set(found.read, `query ${found.read}($ws: ID, $id: ID!) { row: ${called(one)}(workspaceId: $ws, id: $id) { ${["__typename", "id", "version", ...shown].join(" ")} } }`);
     }
-    const all = field === "id" && queries.find((query) => called(query) === `${called(one)}s`);
+    const all = field === "id" && queries.find((query) => called(query) === `${called(one)}s` && takes(query, "workspaceId"));
     if (all && row.has("name")) {
       found.list = `All_${called(all)}`;
       const each = `{ ${["__typename", "id", "name", row.has("viewerCan") && "viewerCan"].filter(Boolean).join(" ")} }`;

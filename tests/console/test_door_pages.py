@@ -86,7 +86,7 @@ def test_a_door_is_small(client: TestClient) -> None:
 
 
 def test_the_version_is_that_of_the_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "_version", pages._version.__wrapped__)
+    monkeypatch.setattr(pages, "version", pages.version.__wrapped__)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: f'9.9 <"{name}">')
     with TestClient(Starlette(routes=[pages._door("/login", "Sign in")])) as client:
         assert 'content="9.9 &lt;&quot;crewship&quot;&gt;"' in client.get("/login").text

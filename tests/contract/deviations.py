@@ -149,6 +149,8 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     "internal.issues.attachments_create": {"issue.updated": "people see at once what an agent attached"},
     **dict.fromkeys(("internal.skills.author", "skills.proposed.approve", "skills.proposed.reject"), _PROPOSED),
     **dict.fromkeys(("agents.hire", "agents.approve_hire", "agents.persona_suggest"), _PROPOSED),
+    "agents.avatar_store": {"agent.updated": "people see the other picture at once"},
+    "agents.avatar_delete": {"agent.updated": "people see the other picture at once"},
     "approvals.cancel": {"approval.cancelled": "a list of what waits for people changes"},
     "approvals.decide": {"approval.decided": "a list of what waits for people changes"},
     **{

@@ -28,6 +28,7 @@ OURS = {
     "budget.created", "budget.deleted", "budget.exceeded", "budget.updated", "budget.warning", "agent.work_paused",
     "agent.work_resumed", "reaction.added", "reaction.removed",
     "participant.added", "participant.removed", "task.deleted",
+    "workspace.deleted",
     "run.cancel_requested", "approval.created", "approval.decided", "approval.cancelled", "approval.timed_out",
 }  # fmt: skip
 # Entries of operations that the service does not have: type, and the key that tells the entry from others of its type.

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from resolvers.oversight.keeper.evaluation import UNAVAILABLE
+from resolvers.people.workspaces.provisioning import NO_ADDRESS
 from resolvers.problem import REASON_PHRASES
 from resolvers.resources.oauth.client import FAILED
 from resolvers.rules.containers import NO_CONTAINERS
@@ -12,9 +13,12 @@ from rest_compat.http.errors import PROBLEMS
 from tests.fuzz.hooks import BROKEN, INSIDES, REFUSED_WITH_502
 
 UNREADABLE = FAULTS[LinkFault.credential_unreadable][1]
-UNREACHED = (NO_CONTAINERS, *REFUSED_WITH_502, "The MCP server could not be queried: ", FAILED, UNAVAILABLE, UNREADABLE)
+UNREACHED = (
+    NO_CONTAINERS, *REFUSED_WITH_502, "The MCP server could not be queried: ", FAILED, UNAVAILABLE, UNREADABLE,
+    NO_ADDRESS,
+)  # fmt: skip
 """What a server or model that is not there is no failure of ours for (contract: skills.bulk_import says 502, and an
-evaluator without a model 503).
+evaluator without a model 503; members.provision needs the address of the server).
 """
 
 # Lists of an unknown row: empty, no refusal; with the answer (contract: agents.runs, chats.list, chats.messages).

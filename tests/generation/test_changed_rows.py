@@ -24,9 +24,11 @@ LOGS = ("audit_logs", "security_logs")
 _ACCOUNT = "an account, a session or a token, of no workspace: what it is for is in the answer"
 _NO_ID = "what it changes has no id, or is found by a key"
 _NO_TYPE = "rows of this kind have no type in the schema"
+_EMPTY = "it answers without a content; reads of the agent show that the picture is gone"
 _READ = "reads have the same answer, which has the id of the row"
 _PERSON = "the person's data are gone, or leave the service"
 UNSHOWN: dict[str, str] = {
+    "agents.avatar_delete": _EMPTY,
     **dict.fromkeys(("auth.cli_token_create", "auth.cli_token_revoke", "auth.cli_token_rotate"), _ACCOUNT),
     **dict.fromkeys(("auth.email_confirm", "auth.login", "auth.pair_redeem", "auth.reset", "auth.signup"), _ACCOUNT),
     **dict.fromkeys([f"users.{verb}" for verb in ("avatar_upload", "change_password", "update_me")], _ACCOUNT),

@@ -175,6 +175,7 @@ READS = (
         "auditLog",
         counts=True,
         skips=False,  # rows are so small that PostgreSQL reads all of them rather than 300,000 in the order of an index
+        source="workspace",
         action="rotate",
         entity_type="Backup",
         entity_id="rare",

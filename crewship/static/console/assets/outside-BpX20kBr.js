@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-CabHx_Gc.js","assets/index-BSUUXpqD.js","assets/Field-BDijxwqB.js","assets/faults-F5oILEqH.js","assets/Form-DPueYdBU.js","assets/placed-Jy31O2QQ.js","assets/Copy-vRyzn986.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-CZmzZ91J.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-BSUUXpqD.js";var t={"/welcome":()=>e(()=>import(`./Welcome-CabHx_Gc.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-CZmzZ91J.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
