@@ -23,8 +23,7 @@ from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERV
 from tests.stalls import counts, recording
 from tests.world import World
 
-REPEATS = 7
-TOO_LARGE = "CS413"
+REPEATS, TOO_LARGE = 7, "CS413"
 DEEPEST = 300_000  # rows that an offset skips at most here
 
 
