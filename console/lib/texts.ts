@@ -1,7 +1,6 @@
 import type { Kind } from "./client";
 
 /** A text about a right: none until the rights of the viewer are known. */
-const known = (text: (right: string) => string) => (right?: string): string => (right ? text(right) : "");
 
 /** All that the console says. Short, a verb on each button, and no exclamation marks. */
 export const texts = {
@@ -58,7 +57,7 @@ export const texts = {
     signedOut: "You are signed out.",
     busy: "Too many requests. Wait a minute.",
     answered: (status: number) => `The server answered ${status}.`,
-    requires: known((what) => `This needs ${what}.`),
+    requires: (what?: string) => (what ? `This needs ${what}.` : ""),
     failed: (act: string, why: string) => `${act} did not work: ${why}`,
     of: (kind: Kind): { title: string; text: string } =>
       ({
@@ -241,7 +240,7 @@ export const texts = {
     queued: "Queued for the next turn",
     busy: "The agent is busy with another message.",
     notYours: "Only the person who asked can stop this answer.",
-    mayNot: known((what) => `To write here needs ${what}.`),
+    mayNot: (what?: string) => (what ? `To write here needs ${what}.` : ""),
     thinks: "Thinking …",
     thinking: "Thinking",
     stopped: "Stopped",
@@ -389,7 +388,7 @@ export const texts = {
     },
     inDays: (tokens: string) => `in 30 days, for ${tokens} tokens`,
     byDay: "Cost of each of the last 30 days",
-    needs: known((what) => `This needs ${what.toLowerCase()}.`),
+    needs: (what?: string) => (what ? `This needs ${what.toLowerCase()}.` : ""),
     noChanges: "Nothing has changed yet",
     who: "Who it is",
     role: "Role",
@@ -519,8 +518,8 @@ export const texts = {
     retryNew: "A new run begins",
     retryInput: "Input",
     retrySame: "Empty: the same input again.",
-    stopNeeds: known((what) => `To cancel it needs ${what}`),
-    retryNeeds: known((what) => `To run it again needs ${what}`),
+    stopNeeds: (what?: string) => (what ? `To cancel it needs ${what}` : ""),
+    retryNeeds: (what?: string) => (what ? `To run it again needs ${what}` : ""),
     zoom: "Zoom in on it",
     whole: "Show the whole run",
     retryOf: "Repeats",

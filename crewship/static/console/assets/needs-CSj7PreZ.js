@@ -1,0 +1,1 @@
+var e=e=>e?`This needs ${e.toLowerCase()}.`:``;export{e as t};

@@ -1,1 +1,0 @@
-var e=e=>e?text(e):``;export{e as t};

@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-Wu8uJr1h.js","assets/index-DmVXRx_O.js","assets/Field-DEaTlHc-.js","assets/faults-DNH7cJgs.js","assets/Form-BzdEAE51.js","assets/placed-CWLZFBvd.js","assets/Copy-QUTT_iHx.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-B5XixQWu.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-DmVXRx_O.js";var t={"/welcome":()=>e(()=>import(`./Welcome-Wu8uJr1h.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-B5XixQWu.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
