@@ -1,7 +1,5 @@
 import type { Kind } from "./client";
 
-/** A text about a right: none until the rights of the viewer are known. */
-
 /** All that the console says. Short, a verb on each button, and no exclamation marks. */
 export const texts = {
   product: "Crewship",

@@ -8,8 +8,19 @@ const IMPORT = /import \{ ([\w, ]+) \} from "[./a-z]*\/(texts(?:\.[a-z]+)?)";/g;
 const named = (locals) => new RegExp(`(?<![\\w.$/])(${locals.join("|")})((?:\\??\\.[A-Za-z_]\\w*)+)`, "g");
 const MODULE = "virtual:texts/";
 
+/** The source of a text with values. It is written alone, so it may use nothing but its values. */
+function source(text) {
+  const written = text.toString();
+  try {
+    new Function(`return (${written})`)()(...Array(text.length).fill("1"));
+  } catch (error) {
+    if (error instanceof ReferenceError) throw new Error(`the text ${written} uses more than its values: ${error.message}`);
+  }
+  return written;
+}
+
 function written(value) {
-  if (typeof value !== "object") return typeof value === "function" ? value.toString() : JSON.stringify(value);
+  if (typeof value !== "object") return typeof value === "function" ? source(value) : JSON.stringify(value);
   return `{${Object.entries(value).map(([name, each]) => `${JSON.stringify(name)}: ${written(each)}`)}}`;
 }
 

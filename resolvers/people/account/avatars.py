@@ -181,8 +181,8 @@ def version_of(content: bytes) -> int:
 
 
 def check_picture(content: bytes) -> None:
-    """Refuses what is no picture of a kind and size that are taken. Only headers are read: nothing is decoded, so that
-    a small file of many pixels costs nothing.
+    """Refuses a file that is not a PNG, JPEG or WebP picture, or is too large. Only headers are read, and nothing is
+    decoded, so a small file of many pixels costs nothing.
     """
     import imagesize
 

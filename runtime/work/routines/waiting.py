@@ -29,7 +29,7 @@ def wait_of(step: WaitStep, render: Callable[[str], str], now: datetime) -> Wait
 
 
 def time_of(text: str, now: datetime) -> datetime:
-    """Raises StepError for what is no time of RFC 3339."""
+    """Raises StepError unless the text is a time of RFC 3339."""
     try:
         found = datetime.fromisoformat(text.strip())
         if found.tzinfo is None or "T" not in text.upper():

@@ -49,7 +49,7 @@ def stored(world: World, user: User) -> Path:
     ],
 )
 async def test_a_picture_is_shown_as_what_it_is(world: World, content: bytes, media_type: str) -> None:
-    """Whatever the client calls it."""
+    """The name and the type that the client gives do not count."""
     browser, user = await signed_in(world)
     answer = await upload(browser, content, "../../x.svg", "image/svg+xml")
     assert answer.status_code == 200, answer.text
