@@ -31,7 +31,7 @@ BEGIN
     PERFORM set_config('crewship.workspaces', '@' || person, true);
     found := EXISTS (
         SELECT FROM memberships m JOIN workspaces w ON w.id = m.workspace_id
-        WHERE m.user_id = person AND m.workspace_id <> place AND w.deleted_at IS NULL
+        WHERE m.user_id = person AND m.workspace_id IS DISTINCT FROM place AND w.deleted_at IS NULL
     );
     PERFORM set_config('crewship.workspaces', coalesce(before, ''), true);
     RETURN found;

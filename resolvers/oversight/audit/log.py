@@ -101,8 +101,8 @@ class ListAudit(FilterAudit, Numbered):
     letters. `date_from` and `date_to` are inclusive; an invalid date matches nothing. With `sort` and `after` the log
     is read in either direction.
 
-    `source` reads another log: links between crews, the timelines of credentials, or the decisions of the keeper. The
-    dates alone filter it.
+    `source` reads another log: links between crews, the timelines of credentials, or the decisions of the keeper,
+    which owners can read. The dates alone filter it.
     """
 
     source: Source = None

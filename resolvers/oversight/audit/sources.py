@@ -12,6 +12,7 @@ from models.kernel import AuditActor, AuditLog
 from models.oversight.keeper import KeeperRequest
 from models.resources.credentials import CredentialEvent
 from resolvers.kernel import QueryScope, constant
+from resolvers.kernel.reader import access_of
 
 LINKS: Final = "crew_connection"
 NONE: Any = constant(None, Text(), as_="text")
@@ -37,7 +38,7 @@ def _text(value: Any) -> Any:
 
 
 def rows_of(scope: QueryScope, source: Any) -> Any:
-    """The entries of one source, as rows of the audit log."""
+    """The entries of one source, as rows of the audit log. The gate of each row's own list holds here, too."""
     links, lines, requests = (scope.table(model).c for model in (AuditLog, CredentialEvent, KeeperRequest))
     own = [links[name] for name in COLUMNS]
     by_user, by_agent = lines.user_id.is_not(None), lines.agent_id.is_not(None)
@@ -61,8 +62,13 @@ def rows_of(scope: QueryScope, source: Any) -> Any:
     entries = union_all(
         select(*own).where(constant(AuditSource.crews) == source, links.entity_kind == constant(LINKS)),
         *[
-            select(*[values[name].label(name) for name in COLUMNS]).where(constant(kind) == source)
-            for kind, values in ((AuditSource.credentials, line), (AuditSource.keeper, request))
+            select(*[values[name].label(name) for name in COLUMNS]).where(
+                constant(kind) == source, scope.may(scope, access_of(model).gate)
+            )
+            for kind, model, values in (
+                (AuditSource.credentials, CredentialEvent, line),
+                (AuditSource.keeper, KeeperRequest, request),
+            )
         ],
     )
     return select(*entries.subquery().c)

@@ -42,9 +42,11 @@ async def test_timelines_and_decisions_are_read_as_entries(world: World) -> None
     since = (now() - timedelta(days=1)).isoformat()
     assert [row["id"] for row in (await found(world, source="credentials", date_from=since)).json()["data"]] == [new.id]
     assert [row["id"] for row in (await found(world, source="credentials", limit=1, page=2)).json()["data"]] == [old.id]
-    (row,) = (await found(world, source="keeper")).json()["data"]
+    (row,) = (await found(world, world.owner, source="keeper")).json()["data"]
     assert (row["id"], row["action"], row["entity_type"]) == (request.id, "DENY", "KEEPER_REQUEST")
     assert "secret intent" not in str(row)
+    others = (await found(world, source="keeper")).json()
+    assert (others["data"], others["pagination"]["total"]) == ([], 0), "keeper.log is for owners"
     document = "query($ws: ID) { auditLog(workspaceId: $ws, source: credentials) { nodes { id action } } }"
     told = await world.graphql(world.admin, document, {"ws": world.workspace.id})
     assert [node["id"] for node in told["data"]["auditLog"]["nodes"]] == [new.id, old.id]
