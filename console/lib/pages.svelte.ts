@@ -20,6 +20,7 @@ export class Pages<Data, Variables extends { after?: string | null }, Row extend
   #connected: (data: Data) => Connected<Row> | null | undefined;
   #variables: () => Variables;
   #next: string | null = null;
+  #wanted = false;
   /** Counts the lists of other variables. */
   #list = 0;
 
@@ -58,12 +59,15 @@ export class Pages<Data, Variables extends { after?: string | null }, Row extend
   }
 
   more(): void {
+    // What is asked for while another answer is awaited is read after it: the view does not ask again.
+    this.#wanted = this.busy;
     if (this.#next && !this.busy) void this.#read(this.#next);
   }
 
   #begin(): void {
     this.#list++;
     this.#next = null;
+    this.#wanted = false;
     this.#lost = undefined;
     this.#reading = false;
     this.rows = [];
@@ -93,5 +97,6 @@ export class Pages<Data, Variables extends { after?: string | null }, Row extend
     }
     this.total = page.totalCount;
     if (later || this.rows.length === page.nodes.length) this.#next = page.pageInfo.hasNextPage ? page.pageInfo.endCursor : null;
+    if (this.#wanted) this.more();
   }
 }

@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-BRYdGlee.js","assets/index-CEEQvdzN.js","assets/Field-BrlOWNjw.js","assets/faults-BSVfuwbk.js","assets/Form-wZY-gc1W.js","assets/placed-B4tCpe7d.js","assets/Copy-CwPJuGfM.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-8jtLWUaW.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-CEEQvdzN.js";var t={"/welcome":()=>e(()=>import(`./Welcome-BRYdGlee.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-8jtLWUaW.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
