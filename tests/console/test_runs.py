@@ -84,8 +84,8 @@ async def test_ten_thousand_runs_and_the_trace_of_one(place: World, failed: Run,
     await judge(page, axe, "runs")
     await page.press("j")
     for _ in range(4):
-        await page.value("document.querySelector('.view').scrollTo(0, 1e9)")
         before = await page.value("document.querySelector('.view ul').offsetHeight")
+        await page.value("document.querySelector('.view').scrollTo(0, 1e9)")
         await page.until(f"document.querySelector('.view ul').offsetHeight > {before}")
         assert await page.value("document.querySelector('.view').scrollTop") > before / 2, "back at the chosen row"
     assert await page.value(ROWS) < 60

@@ -22,6 +22,8 @@ SMALL = """[...document.querySelectorAll('a, button, input, select, textarea, su
 async def test_targets_are_large_enough(place: World, page: Page, path: str) -> None:
     await enter(page, place, path)
     await page.until("document.querySelector('main h1') && !document.querySelector('main .skeleton')")
+    if "agent=" in path:
+        await page.see("Look at the system", "main")
     for size in ((1280, 800), PHONE):
         await page.look(*size)
         assert await page.value(SMALL) == [], size

@@ -125,9 +125,8 @@ class Page:
     async def click(self, selector: str) -> None:
         await self.until(
             "(found => found && !found.disabled"
-            f" && found.offsetParent !== null)(document.querySelector({json.dumps(selector)}))"
+            f" && found.offsetParent !== null && (found.click(), true))(document.querySelector({json.dumps(selector)}))"
         )
-        await self.value(f"document.querySelector({json.dumps(selector)}).click()")
 
     async def fill(self, selector: str, text: str) -> None:
         """Types a text into a field, as a person's keyboard does."""

@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-DdKge8oR.js","assets/index-DDyTRkGT.js","assets/Field-BF0Jvdcb.js","assets/faults-BSYU9WaK.js","assets/Form-B5xdllJk.js","assets/placed-DRcRiXOd.js","assets/Copy-CWR0IL1y.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-Dj0Hs4_6.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-DDyTRkGT.js";var t={"/welcome":()=>e(()=>import(`./Welcome-DdKge8oR.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-Dj0Hs4_6.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
