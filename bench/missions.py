@@ -18,7 +18,7 @@ from bench.cases import Target
 from bench.compare import markdown
 from bench.load import Server
 from bench.rig import seeded
-from bench.runs import _json, _served
+from bench.runs import _json, served
 
 CREWS, MISSIONS, TASKS = 2, 4, 20
 ENDED = "SELECT count(*) FROM missions WHERE id = ANY ($1) AND status = 'REVIEW'"
@@ -79,7 +79,7 @@ async def _seconds(server: Server, target: Target, url: str, begun: list[tuple[s
 
 def measure(cluster: Any, target: Target, workers: int) -> tuple[float, float]:
     """Tasks a second of many missions at once, and milliseconds a task of one that has them one after the other."""
-    with _served(cluster, "api", *["worker"] * workers) as (servers, url):
+    with served(cluster, "api", *["worker"] * workers) as (servers, url):
         server = servers[0]
         crews = _crews(server, target, CREWS)
         warm = [(crew, _planned(server, target, crew, agents, in_turn=False)) for crew, agents in crews[:1]]

@@ -63,7 +63,7 @@ def _json(server: Server, target: Target, method: str, path: str, body: Any = No
     return json.loads(answer) if answer else None
 
 
-def _chats(server: Server, target: Target, number: int) -> list[str]:
+def make_chats(server: Server, target: Target, number: int) -> list[str]:
     """That many chats, each with an agent of its own."""
     made = []
     for _ in range(number):
@@ -81,7 +81,7 @@ def _chats(server: Server, target: Target, number: int) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def _socket(server: Server, target: Target) -> AsyncIterator[Any]:
+async def open_socket(server: Server, target: Target) -> AsyncIterator[Any]:
     ticket = _json(server, target, "GET", "/api/v1/ws-token")["token"]
     async with websockets.connect(f"ws://127.0.0.1:{server.port}/ws?token={ticket}", max_size=None) as socket:
         yield socket
@@ -111,9 +111,9 @@ async def _turn(socket: Any, chat: str, script: Sequence[dict[str, Any]]) -> tup
 
 
 async def _turns(server: Server, target: Target) -> tuple[list[float], list[float]]:
-    (chat,) = _chats(server, target, 1)
+    (chat,) = make_chats(server, target, 1)
     script: list[dict[str, Any]] = [{"sleep": THINKING}, {"text": "That was it."}]
-    async with _socket(server, target) as socket:
+    async with open_socket(server, target) as socket:
         await _turn(socket, chat, script)
         times = [await _turn(socket, chat, script) for _ in range(TURNS)]
     return [first * 1000 for first, _ in times], [(total - THINKING) * 1000 for _, total in times]
@@ -132,8 +132,8 @@ async def _claims(url: str) -> list[float]:
 async def _steps(server: Server, target: Target, url: str) -> float:
     """Durable steps a second of many runs at once."""
     script = [{"sleep": 0.0} for _ in range(STEPS)] + [{"text": "done"}]
-    chats = _chats(server, target, RUNS)
-    async with _socket(server, target) as socket:
+    chats = make_chats(server, target, RUNS)
+    async with open_socket(server, target) as socket:
         began = time.perf_counter()
         for chat in chats:
             message = {"session_id": chat, "content": json.dumps({"script": script})}
@@ -156,9 +156,9 @@ async def _lag(server: Server, target: Target, targets: list[Target]) -> list[fl
         asyncio.to_thread(server.measure, next(case for case in CASES if case.name == "C32"), targets, 5)
     )
     seen = []
-    async with _socket(server, target) as socket:
+    async with open_socket(server, target) as socket:
         await socket.send(json.dumps({"type": "subscribe", "channel": f"workspace:{target.workspace}"}))
-        drained = asyncio.create_task(_drain(socket))
+        drained = asyncio.create_task(drain(socket))
         while not load.done():
             await asyncio.sleep(0.05)
             _, body = await asyncio.to_thread(
@@ -171,13 +171,13 @@ async def _lag(server: Server, target: Target, targets: list[Target]) -> list[fl
     return seen
 
 
-async def _drain(socket: Any) -> None:
+async def drain(socket: Any) -> None:
     while True:
         await socket.recv()
 
 
 @contextlib.contextmanager
-def _served(cluster: Cluster, *roles: str) -> Iterator[tuple[list[Server], str]]:
+def served(cluster: Cluster, *roles: str) -> Iterator[tuple[list[Server], str]]:
     """Processes of the service on one copy of the database; the first one takes requests."""
     services = [_service(f"work-{number}", role) for number, role in enumerate(roles)]
     cluster.create(services[0].database, product.DATABASE)
@@ -225,7 +225,7 @@ class _worker(Server):
 def measure(cluster: Cluster, targets: list[Target]) -> Work:
     """`cluster` holds the service's template database."""
     target = targets[0]
-    with _served(cluster, "all") as (servers, url):
+    with served(cluster, "all") as (servers, url):
         first, overhead = uvloop.run(_turns(servers[0], target))
         claim = uvloop.run(_claims(url))
         lag = uvloop.run(_lag(servers[0], target, targets))
@@ -233,15 +233,15 @@ def measure(cluster: Cluster, targets: list[Target]) -> Work:
 
 
 def _steps_with(workers: int, cluster: Cluster, target: Target) -> float:
-    with _served(cluster, "api", *["worker"] * workers) as (servers, url):
+    with served(cluster, "api", *["worker"] * workers) as (servers, url):
         uvloop.run(_turns_once(servers[0], target))
         return uvloop.run(_steps(servers[0], target, url))
 
 
 async def _turns_once(server: Server, target: Target) -> None:
     """The engines are loaded when the measurement begins."""
-    chats = _chats(server, target, 8)
-    async with _socket(server, target) as socket:
+    chats = make_chats(server, target, 8)
+    async with open_socket(server, target) as socket:
         for chat in chats:
             await _turn(socket, chat, [{"sleep": 0.1}, {"text": "warm"}])
 
