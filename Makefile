@@ -40,7 +40,7 @@ BASE ?= main
 test: $(VENV)/.dev ## Run the quick tests; changed=1: all that test-merge runs for the domains that differ from main (BASE=…), and for those that import them
 	$(if $(changed),$(BIN)/python scripts/changed.py $(BASE) $(SIDE_BY_SIDE),$(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not thorough") || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none
 
-test-merge: $(VENV)/.dev ## Run the tests that every change has to pass: the quick ones, and those that try every operation, input and table
+test-merge: $(VENV)/.dev ## Run the tests that every change has to pass: the quick ones, and those that try every operation, input and table, or start servers and browsers
 	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow" || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none
 
 test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too

@@ -14,6 +14,8 @@ from tests.architecture.source import domain_files, name_of, nodes, python_files
 from tests.every import each_of, for_every
 from tests.generation.registry import operations
 
+pytestmark = pytest.mark.thorough
+
 OUTSIDE_KERNEL = [
     p
     for p in python_files("resolvers", "schema", "rest_compat", "runtime")

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from tests.architecture.source import PACKAGES, name_of, nodes, python_files, tree
 from tests.every import for_every
+
+pytestmark = pytest.mark.thorough
 
 FREE = python_files("resolvers", "runtime")  # mypy does not ask here which names a module exports
 INITS = [path for path in FREE if path.name == "__init__.py"]

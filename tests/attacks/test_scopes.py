@@ -21,7 +21,7 @@ from tests.every import each_of, for_every
 from tests.generation.registry import operations
 from tests.world import Person, World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 OPERATIONS_OF_USERS = [op for op in operations() if op.auth is Auth.USER]
 NAMED = Shape((Constant("__typename", "X"),))
 every_operation = each_of("op", OPERATIONS_OF_USERS)

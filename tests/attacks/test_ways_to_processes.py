@@ -23,7 +23,7 @@ from tests.runtime.sandbox.machine import data_dir, host_allows, programs, pytho
 from tests.world import World
 
 __all__ = ["data_dir", "grouped", "host_allows", "programs", "python", "why_not", "workdir"]
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 HERE = "tests/attacks/test_ways_to_processes.py"
 WAYS = {
     ("runtime/tools/__init__.py", "run"): (HERE, "test_a_command_of_an_agent"),

@@ -71,7 +71,9 @@ def named(text: str, within: str = "main") -> str:
 
 async def press(page: Page, text: str, within: str = "main") -> None:
     """Clicks it, once it can be clicked."""
-    await page.until(f"(found => found && !found.disabled && found.offsetParent && (found.click(), true))({named(text, within)})")
+    await page.until(
+        f"(found => found && !found.disabled && found.offsetParent && (found.click(), true))({named(text, within)})"
+    )
 
 
 async def choose(page: Page, selector: str, text: str) -> None:

@@ -20,7 +20,7 @@ from tests.process.workbench import player, run_of
 from tests.world import World, now
 
 __all__ = ["page", "place", "player"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 ROOT = Path(__file__).parents[2]
 WORDS = [f"{number} " for number in range(300)]
 SAID = f"{LAST}.querySelector('.answer')?.textContent"

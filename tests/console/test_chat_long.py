@@ -18,7 +18,7 @@ from tests.process.workbench import player, run_of
 from tests.world import World
 
 __all__ = ["axe", "page", "place", "player"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 CALLS, WORDS = 500, 1000
 PARTS = "document.querySelectorAll('[role=log] > ol > li:last-child .parts *').length"
 SUMMARY = f"{LAST}.querySelector('.parts > details > summary strong')?.innerText"

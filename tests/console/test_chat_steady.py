@@ -10,7 +10,7 @@ from tests.process.workbench import player, run_of
 from tests.world import World
 
 __all__ = ["page", "place", "player"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 
 
 @pytest.mark.slow

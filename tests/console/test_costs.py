@@ -19,7 +19,7 @@ from tests.process.looks import axe, judge
 from tests.world import World, now
 
 __all__ = ["axe", "page", "place"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 BARS = "document.querySelector('figure canvas')?.width > 300"
 LIMIT = "SELECT amount_micros || ' ' || hard_stop FROM budgets"

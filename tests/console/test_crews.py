@@ -10,7 +10,7 @@ from tests.process.looks import axe, judge
 from tests.world import World
 
 __all__ = ["axe", "page", "place"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 
 
 async def agent_of(place: World, name: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from tests.every import each_of
 from tests.npm import NODE
 from tests.process.test_pages import References
 
+pytestmark = pytest.mark.thorough
+
 DOORS = {
     "/login": "Sign in",
     "/forgot": "Forgot your password",

@@ -17,7 +17,7 @@ from tests.process.looks import axe, judge
 from tests.world import World, now
 
 __all__ = ["axe"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")

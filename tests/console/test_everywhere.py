@@ -31,7 +31,7 @@ from tests.process.looks import RUN, SAID, axe
 from tests.world import now
 
 __all__ = ["axe", "bare", "house"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 Faults = dict[str, object]
 
 

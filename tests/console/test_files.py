@@ -15,6 +15,8 @@ from crewship.perimeter import console
 from tests.architecture.source import ROOT
 from tests.published import published
 
+pytestmark = pytest.mark.thorough
+
 SOURCE = ROOT / "console"
 ADDRESSES = ("/console", "/console/", "/console/workspace", "/console/workspace/runs/r1?status=FAILED")
 

@@ -16,7 +16,7 @@ from tests.work.issues.board import Board
 from tests.world import World, now, stored
 
 __all__ = ["axe", "page", "place"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 MEMBER = "mary@example.com"
 IN = "[data-status={}] [data-issue='{}']"

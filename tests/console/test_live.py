@@ -21,7 +21,7 @@ from tests.live.graphql import talking
 from tests.published import published
 from tests.world import World, world_on
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 ARGUMENTS = {
     "workspaceId": "ID",
     "crewId": "ID!",

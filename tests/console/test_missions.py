@@ -15,7 +15,7 @@ from tests.process.looks import axe, judge
 from tests.world import World
 
 __all__ = ["axe", "crew", "page", "place", "voyage"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 TEMPLATE = """mutation($ws: ID, $input: CreateMissionTemplateInput!) {
     createMissionTemplate(workspaceId: $ws, input: $input) { id } }"""
 STEPS: list[dict[str, Any]] = [{"id": id, "title": f"Task {id.upper()}"} for id in ("a", "b", "c")]

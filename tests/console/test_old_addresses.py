@@ -14,7 +14,7 @@ from tests.process.browser import CHROMIUM, Page
 from tests.world import World, now
 
 __all__ = ["page", "place"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 
 
 async def sign_in(page: Page) -> None:

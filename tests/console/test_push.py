@@ -19,7 +19,7 @@ from tests.process.looks import axe, judge
 from tests.world import World, now
 
 __all__ = ["axe", "given", "page", "place"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 SUBSCRIBED = """
     (() => {{
         let one = null;

@@ -22,7 +22,7 @@ from tests.process.looks import axe, judge
 from tests.world import World, now
 
 __all__ = ["axe", "page", "place"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 SECRET = "sk-harbour-7f3a9c"
 ROWS = "document.querySelectorAll('.view li').length"

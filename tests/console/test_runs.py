@@ -18,7 +18,7 @@ from tests.process.workbench import SEND, player, run_of
 from tests.world import World, now, stored
 
 __all__ = ["axe", "page", "place", "player"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 MANY, SPANS = 10_000, 5_000
 ROWS = "document.querySelectorAll('.view li').length"

@@ -14,7 +14,7 @@ from tests.process.looks import axe, judge
 from tests.world import World, now
 
 __all__ = ["axe", "page", "place"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 GRACE = "grace@example.com"
 NO_MARKUP = "document.querySelectorAll(':is(main, dialog) :is(img, script)').length === 0"

@@ -12,7 +12,7 @@ from tests.scale.reading import listening
 from tests.world import World
 
 __all__ = ["place"]
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 SPARE = 0.95
 """Share of the limit that a statement may take, so that one more condition does not cross it."""
 

@@ -22,7 +22,7 @@ from tests.process.players import hire
 from tests.world import World, now, world_on
 
 __all__ = ["axe"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
 EMAIL = "ada@example.com"
 PROMISED = 30.0  # seconds
 AGAIN = ".ended button"

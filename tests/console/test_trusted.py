@@ -12,6 +12,8 @@ from tests.console.deck import enter, manned, page
 from tests.process.browser import CHROMIUM, Page
 from tests.world import World
 
+pytestmark = pytest.mark.thorough
+
 __all__ = ["page"]
 WRITTEN = re.compile(r'["`]\s*(?:query|mutation|subscription) \w+ ?[({]')
 

@@ -54,7 +54,7 @@ from tests.containers.clusters import (
 from tests.containers.kubelet import Kubelet, why_not
 from tests.kernel.servers import certificate
 
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(bool(why_not()), reason=why_not())]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(bool(why_not()), reason=why_not()), pytest.mark.thorough]
 CREW_ID = "c" + "1" * 24
 OPEN: dict[str, Any] = {"spec": {"egress": [{}]}}
 REAL = pytest.param("real", marks=pytest.mark.slow)

@@ -39,7 +39,7 @@ from tests.containers.test_kubernetes import started as started
 from tests.containers.test_kubernetes import workdir as workdir
 from tests.world import World
 
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(bool(why_not()), reason=why_not())]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(bool(why_not()), reason=why_not()), pytest.mark.thorough]
 ONLY_STORE = pytest.mark.parametrize("cluster", ["store"], indirect=True)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.world import World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 
 async def test_rows_are_made_changed_and_asked(world: World) -> None:

@@ -9,7 +9,7 @@ from runtime.engine.service import Runtime
 from tests.runtime.doubles import Wardrobe, speaks
 from tests.runtime.estate import estate_on
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 
 async def test_a_message_is_answered(database: Any, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from resolvers.kernel.writing.context import Context
 from tests.postgres import VARIABLE
 from tests.world import World, connect_for_all
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 SHAPE = intern(Shape((Column("id", "id"), Column("color", "color"))))
 
 

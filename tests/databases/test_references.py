@@ -15,7 +15,7 @@ from resolvers.kernel.store.connection import connect
 from tests.conftest import Database
 from tests.models.rows import insert, of, workspace_rows
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 INDEXES = """
     SELECT ARRAY(SELECT relid::text FROM pg_partition_tree(i.indexrelid)) || i.indexrelid::regclass::text AS names,

@@ -17,7 +17,7 @@ from tests.conftest import Database
 from tests.models.rows import insert, of, workspace_rows
 from tests.world import World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 SOON = 40.0  # seconds; a server of tests has the databases of several tests to look after
 KNOWN = "SELECT reltuples::int FROM pg_class WHERE oid = to_regclass($1)"
 GIVEN = [f"{name}={value}" for name, value in statistics.PARAMETERS.items()]

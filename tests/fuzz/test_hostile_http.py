@@ -17,7 +17,7 @@ from tests.generation.estate import LOGS_OF_REFUSALS, Estate
 from tests.generation.inputs import valid
 from tests.generation.surfaces import content_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 NO_ROW = {"emoji"}  # in a path, and names no row
 LABELS, GRAPHQL = "/api/v1/labels?workspace_id=workspace", "/graphql"

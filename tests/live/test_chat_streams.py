@@ -17,7 +17,7 @@ from resolvers.staff.chats import resuming, streaming
 from tests.live.conversations import end_run, new_chat, new_run, text, write_frames
 from tests.world import Person, World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 PATIENCE = 20.0
 
 

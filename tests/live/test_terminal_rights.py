@@ -23,7 +23,7 @@ from tests.live.test_terminal import CLIENT, Screen
 from tests.people.auth.browsers import PASSWORD, Browser
 from tests.world import Person, World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 PROMISED = 30.0  # seconds
 
 

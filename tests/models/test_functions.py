@@ -16,7 +16,7 @@ from models.work.issues import IssueAttachment
 from tests.models.conftest import Seeded
 from tests.models.rows import Connection, of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 VALUES: list[tuple[str, list[Any], Any]] = [
     ("json_text($1::jsonb)", ['{"b": [1, 2.50, null, {}], "B": "é\\n", "a": {"z": 1, "y": []}}'],

@@ -17,6 +17,8 @@ from tests.oversight.backups.small import small_bundle
 from tests.process.commands import PATIENCE, environment, migrated, run, serving, until
 from tests.process.ships import PASSPHRASE, Ship, ask
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def ship() -> Iterator[Ship]:

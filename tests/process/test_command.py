@@ -30,6 +30,8 @@ from tests.process.commands import (
     until,
 )
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:

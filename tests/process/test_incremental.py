@@ -37,6 +37,8 @@ from resolvers.instance.bundles.sealing import Sealing
 from resolvers.instance.bundles.writing import Payload, write_bundle
 from tests.process.bucket import ADDRESS, OTHER, Bucket, served_bucket
 
+pytestmark = pytest.mark.thorough
+
 IDENTITY = pyrage.x25519.Identity.generate()
 SEAL = Sealing(str(IDENTITY.to_public()))
 LARGE = {name: name.encode() * LEAST for name in ("one", "two", "six")}

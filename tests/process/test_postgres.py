@@ -24,6 +24,8 @@ from crewship.process.postgres import APPLICATION, OWNER, Connection, DataDirect
 from crewship.process.postgres_child import PostgresError, User, binaries_for
 from tests.process.commands import ROOT, until
 
+pytestmark = pytest.mark.thorough
+
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="what root's server runs as can only be seen as root")
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the death of a parent is told by Linux alone")
 

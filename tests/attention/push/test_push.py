@@ -36,7 +36,7 @@ from tests.attention.webhook_endpoints.test_webhook_endpoints import status
 from tests.people.recovery.mailbox import delivering, idle
 from tests.world import Person, World, now
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 QUICK = [timedelta(milliseconds=20)] * 30
 
 

@@ -25,7 +25,7 @@ from tests.every import each_of
 from tests.oversight.backups.small import small_bundle
 from tests.world import World, now
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 BACKUPS = "/api/v1/admin/backups"
 CLEAR = {"scope": "workspace", "no_encrypt": True}
 

@@ -20,7 +20,7 @@ from tests.oversight.backups.small import small_bundle
 from tests.oversight.backups.test_restore import BACKUPS, everything, home, restore, rows_of  # noqa: F401
 from tests.world import World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 SECOND = "second-deck"
 
 

@@ -27,7 +27,7 @@ from tests.generation.estate import Estate, estate  # noqa: F401
 from tests.oversight.backups.small import small_bundle
 from tests.world import Person, World, now
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 BACKUPS = "/api/v1/admin/backups"
 SECRET = "hunter2 of the harbour"
 FORM = re.compile(ID.decode())

@@ -30,7 +30,7 @@ from tests.every import each_of
 from tests.people.auth.browsers import ACCESS, DEVICE, REFRESH, Browser, set_cookies
 from tests.world import serving, settings_for
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 BOOTSTRAP, SIGNUP, GRAPHQL = "/api/v1/bootstrap", "/api/v1/auth/signup", "/graphql"
 ADA = {"full_name": "Ada Lovelace", "email": "Ada.L+x@example.com", "password": "correct horse"}

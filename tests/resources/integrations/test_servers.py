@@ -10,7 +10,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from tests.world import World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 SERVERS = "/api/v1/integrations"
 URL = "https://mcp.example.com/mcp"
 REFUSED = [

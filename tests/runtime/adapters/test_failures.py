@@ -12,7 +12,7 @@ from tests.runtime.adapters.agents import KEY, Lookup, run
 from tests.runtime.adapters.sinks import Journal
 from tests.runtime.adapters.vendors import Breaks, Call, Refuses, Says, Vendor
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 OLD = "sk-test-before-9876543210"
 
 

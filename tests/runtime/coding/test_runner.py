@@ -23,7 +23,7 @@ from tests.runtime.adapters.sinks import Crash, Journal, job
 from tests.runtime.adapters.vendors import Call, Refuses, Says, Vendor
 from tests.runtime.coding.conftest import KEY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 Agents = Callable[..., CodingAdapter]
 LOOK = Says(text=("I will ", "look."), calls=(Call.of("t1", "Bash", command="echo found"),), usage=(100, 20, 7))
 DONE = Says(text=("It is ", "there."), usage=(200, 30, 0))
