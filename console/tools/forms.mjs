@@ -24,7 +24,7 @@ function noteOf(operation, description) {
   const plain = sentences
     .map((one) => one.replace(/^Idempotent; (.)/, (_, first) => first.toUpperCase()))
     .filter((one) => one !== "Idempotent." && !/updated_at|\b(CONFLICT|UNAVAILABLE|FORBIDDEN|NOT_FOUND|BAD_\w+)\b/.test(one))
-    .map((one) => one.replace(/`(\w+)`|\b([A-Z]+_[A-Z_]+)\b/g, (_, name, value) => `“${(name ?? value).replaceAll("_", " ").toLowerCase()}”`))
+    .map((one) => one.replace(/`([\w:.-]+)`|\b([A-Z]+_[A-Z_]+)\b/g, (_, name, value) => `“${(name ?? value).replaceAll("_", " ").toLowerCase()}”`))
     .join(" ");
   if (/`|\b(?!node_modules)\w+_\w/.test(plain)) throw new Error(`the note of ${operation} has words of programs: ${plain}`);
   return plain;

@@ -15,7 +15,7 @@ from tests.process.terminals import Wire
 from tests.world import World
 
 __all__ = ["axe", "given", "page", "place"]
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.thorough]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
 
 LIST = """query($ws: ID) { attention(workspaceId: $ws, first: 100) {
