@@ -1,7 +1,7 @@
 """Three hosts on one PostgreSQL, ten thousand sockets, a thousand runs at once: `python -m bench.hosts`.
 
-The hosts are processes of this machine that share a database and nothing else; each serves, and carries out runs of
-the scripted adapter. The sockets follow three workspaces, the runs are those of a fourth.
+The hosts are processes of this machine that share a database and nothing else. Each serves, and carries out runs with
+the scripted adapter. The sockets follow three workspaces; a fourth workspace has the runs.
 """
 
 import asyncio
@@ -28,7 +28,6 @@ HOSTS = 3
 SOCKETS = int(os.environ.get("HOSTS_SOCKETS", "10000"))
 RUNS = int(os.environ.get("HOSTS_RUNS", "1000"))
 SCRIPT = [{"sleep": 0.2}, {"text": "half"}, {"sleep": 0.2}, {"text": "done"}]
-THINKING = 0.4  # seconds of the adapter in each run
 GAP = 0.5  # seconds between two events
 A_TICKET = 500  # sockets; one ticket is good for a minute
 
@@ -53,10 +52,15 @@ class Figures:
     postgres: float = 0.0
 
 
+def _followed(targets: list[Target], number: int) -> Target:
+    """Each workspace in its turn, but the first, which has the runs."""
+    return targets[1 + number % (len(targets) - 1)]
+
+
 async def _listen(servers: list[Server], targets: list[Target], heard: Arrivals) -> list[asyncio.BaseTransport]:
     made: list[asyncio.BaseTransport] = []
     for number in range(0, SOCKETS, A_TICKET):
-        server, target = servers[number // A_TICKET % HOSTS], targets[1 + number // A_TICKET % (len(targets) - 1)]
+        server, target = servers[number // A_TICKET % HOSTS], _followed(targets, number // A_TICKET)
         status, body = await asyncio.to_thread(server.ask, Request("GET", "/api/v1/ws-token"), target.token)
         assert status == 200, body
         dialect = rest_dialect(json.loads(body)["token"], target.workspace)
@@ -68,7 +72,7 @@ def _expected(targets: list[Target]) -> dict[str, int]:
     """How many sockets follow each workspace."""
     counts = {target.workspace: 0 for target in targets[1:]}
     for number in range(0, SOCKETS, A_TICKET):
-        counts[targets[1 + number // A_TICKET % (len(targets) - 1)].workspace] += min(A_TICKET, SOCKETS - number)
+        counts[_followed(targets, number // A_TICKET).workspace] += min(A_TICKET, SOCKETS - number)
     return counts
 
 
@@ -136,7 +140,7 @@ async def _measure(servers: list[Server], targets: list[Target], cluster: Cluste
     async def events(times: list[float], goes: "asyncio.Task[None] | None", count: int) -> None:
         number = 0
         while number < count if goes is None else not goes.done():
-            target = targets[1 + number % (len(targets) - 1)]
+            target = _followed(targets, number)
             delays, lost = await _event(servers[number % HOSTS], target, followed[target.workspace], heard)
             times += delays
             figures.lost += lost
