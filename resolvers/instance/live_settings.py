@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from resolvers.instance.settings import LIVE, Settings, contradiction
+from resolvers.instance.setting_types import LIVE
+from resolvers.instance.settings import Settings, contradiction
 from resolvers.instance.telemetry import log
 
 _FIELDS = {name: field for name, field in Settings.model_fields.items() if field.json_schema_extra == LIVE}

@@ -6,10 +6,11 @@ from dataclasses import replace
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PositiveInt, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, PositiveInt, SecretStr
+from pydantic.config import JsonDict
 from pydantic_settings import NoDecode
 
 from models.address import Address, AddressError
@@ -211,5 +212,25 @@ DatabaseUrl = Annotated[SecretStr, BeforeValidator(_database_url)]
 Limit = Annotated[PositiveInt, Field(lt=2**31)]
 Milliseconds = Annotated[Limit, BeforeValidator(_milliseconds)]
 ModelName = Annotated[str, Field(max_length=200)]
+Failures = Annotated[PositiveInt, Field(le=1_000)]
+LockSeconds = Annotated[PositiveInt, Field(le=86_400)]
 Days = Annotated[PositiveInt, Field(le=36_500)]
 KeptDays = Annotated[int, Field(ge=0, le=36_500)]
+
+
+LIVE: Final[JsonDict] = {"live": True}
+
+
+def variable(
+    alias: str, default: Any = None, *, takes: str, also: str | None = None, live: bool = False, **options: Any
+) -> Any:
+    """A setting read from `alias`; `takes` completes the sentence "<alias> takes …" when the value is refused.
+
+    `live`: a setting of the instance by the field's name goes before the environment, in every process and at any time
+    (resolvers/instance/live_settings.py).
+    """
+    names = AliasChoices(alias, also) if also else alias
+    source = {} if "default_factory" in options else {"default": default}
+    return Field(
+        validation_alias=names, description=takes, json_schema_extra=LIVE if live else None, **source, **options
+    )

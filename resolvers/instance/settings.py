@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
-    AliasChoices,
     BeforeValidator,
     Field,
     NonNegativeInt,
@@ -16,7 +15,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.address import AddressError
@@ -27,9 +25,11 @@ from resolvers.instance.setting_types import (
     Days,
     Directory,
     Domains,
+    Failures,
     HexKey,
     KeptDays,
     Limit,
+    LockSeconds,
     Milliseconds,
     ModelName,
     Networks,
@@ -42,6 +42,7 @@ from resolvers.instance.setting_types import (
     exactly_true,
     origin,
     server,
+    variable,
 )
 from resolvers.instance.sign_in_providers import SignInProvider, configured
 
@@ -71,24 +72,6 @@ def _within(shared: Path) -> Path:
 
 
 DOCKER: Final = "unix:///var/run/docker.sock"
-LIVE: Final[JsonDict] = {"live": True}
-
-
-def variable(
-    alias: str, default: Any = None, *, takes: str, also: str | None = None, live: bool = False, **options: Any
-) -> Any:
-    """A setting read from `alias`; `takes` completes the sentence "<alias> takes …" when the value is refused.
-
-    `live`: a setting of the instance by the field's name goes before the environment, in every process and at any time
-    (resolvers/instance/live_settings.py).
-    """
-    names = AliasChoices(alias, also) if also else alias
-    source = {} if "default_factory" in options else {"default": default}
-    return Field(
-        validation_alias=names, description=takes, json_schema_extra=LIVE if live else None, **source, **options
-    )
-
-
 BOOLEAN = "a boolean: true or false"
 SENDER = "a sender such as Crewship <no-reply@example.com>"
 PROVIDER = "the name of a provider, or none"
@@ -227,6 +210,11 @@ class Settings(BaseSettings):
     ratelimit_credential_test: Limit = variable("CREWSHIP_RATELIMIT_CREDENTIAL_TEST", 60, takes=A_MINUTE, live=True)
     ratelimit_api: Limit = variable("CREWSHIP_RATELIMIT_API", 120, takes=A_MINUTE, live=True)
     ratelimit_pages: Limit = variable("CREWSHIP_RATELIMIT_PAGES", 600, takes=A_MINUTE, live=True)
+    lockout_failures: Failures = variable("CREWSHIP_LOCKOUT_FAILURES", 10, takes="a number from 1 to 1000", live=True)
+    lockout_seconds: LockSeconds = variable("CREWSHIP_LOCKOUT_SECONDS", 300, takes="seconds, at most 86400", live=True)
+    builds_at_once: Limit = variable("CREWSHIP_BUILDS_AT_ONCE", 8, takes="a number of builds, at least 1", live=True)
+    ratelimit_builds: Limit = variable("CREWSHIP_RATELIMIT_BUILDS", 20, takes=A_MINUTE, live=True)
+    ratelimit_webhooks: Limit = variable("CREWSHIP_RATELIMIT_WEBHOOKS", 60, takes=A_MINUTE, live=True)
 
     # Connections at once, of one client address and of one user.
     max_connections: PositiveInt = variable(

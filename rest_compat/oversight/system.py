@@ -31,6 +31,7 @@ ROUTES = (
     GET("/api/v1/system/version", system.version, system.Version),
     GET("/api/v1/system/license", system.license, system.License),
     GET("/api/v1/system/runtime", system.runtime, system.Runtime),
+    GET("/api/v1/runtime/capacity", system.runtime_capacity, system.RuntimeCapacity),
     GET("/api/v1/system/aux-status", system.aux_status, system.AuxSlots),
     GET("/api/v1/crewshipd", system.engine, system.Engine),
     GET("/healthz", system.healthz, system.Liveness),

@@ -93,6 +93,9 @@ class AdminQuery:
     retention = query(admin_ops.list_retention)
     log_level = query(admin_ops.get_log_level)
     admin_health = query(admin_ops.admin_health)
+    journal_verification = query(admin_ops.verify_journal)
+    security_posture = query(admin_ops.get_security_posture)
+    rate_limits = query(admin_ops.list_rate_limits)
     legacy_resources = query(admin_ops.detect_legacy_resources)
 
 
@@ -105,5 +108,7 @@ class AdminMutation:
     update_memory_config = mutation(admin_ops.update_memory_config)
     set_retention = mutation(admin_ops.set_retention)
     set_log_level = mutation(admin_ops.set_log_level)
+    set_rate_limit = mutation(admin_ops.set_rate_limit)
+    reset_rate_limit = mutation(admin_ops.reset_rate_limit)
     prune_legacy_resources = mutation(admin_ops.prune_legacy_resources)
     prune_crew_runtimes = mutation(admin_ops.prune_crew_runtimes)

@@ -28,4 +28,5 @@ class SystemQuery:
     license = query(system_ops.license)
     engine = query(system_ops.engine)
     runtime = query(system_ops.runtime)
+    runtime_capacity = query(system_ops.runtime_capacity)
     aux_status = query(system_ops.aux_status)

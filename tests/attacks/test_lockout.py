@@ -9,7 +9,6 @@ from resolvers.instance.crypto import digest
 from resolvers.instance.passwords import Passwords
 from resolvers.instance.running import instance
 from resolvers.kernel.writing.context import Context
-from resolvers.people.auth.login import MOST_FAILURES
 from tests.every import each_of
 from tests.people.auth.browsers import DEVICE, PASSWORD, Browser, new_user, signed_in
 from tests.world import World
@@ -20,7 +19,7 @@ FAILED = {"error": "CredentialsSignin", "ok": False, "url": "/api/auth/error?err
 
 async def lock(world: World, email: str, cookies: dict[str, str] | None = None) -> None:
     """What a stranger does. `cookies`: those of a browser."""
-    for _ in range(MOST_FAILURES):
+    for _ in range(instance.settings.lockout_failures):
         assert (await Browser(world.url, False, dict(cookies or {})).log_in(email, "wrong")).json() == FAILED
 
 

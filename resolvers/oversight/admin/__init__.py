@@ -20,6 +20,7 @@ from resolvers.oversight.admin.gdpr import (
     export_personal_data,
 )
 from resolvers.oversight.admin.health import AdminHealth, Disk, admin_health
+from resolvers.oversight.admin.journal_chain import ChainVerification, verify_journal
 from resolvers.oversight.admin.log_level import LogLevelState, get_log_level, set_log_level
 from resolvers.oversight.admin.memory_config import MemoryConfiguration, get_memory_config, update_memory_config
 from resolvers.oversight.admin.memory_versions import (
@@ -34,6 +35,14 @@ from resolvers.oversight.admin.memory_versions import (
     list_memory_versions,
     memory_stats,
     memory_version_content,
+)
+from resolvers.oversight.admin.posture import Posture, get_security_posture
+from resolvers.oversight.admin.rate_limits import (
+    Limiter,
+    Limiters,
+    list_rate_limits,
+    reset_rate_limit,
+    set_rate_limit,
 )
 from resolvers.oversight.admin.retention import Retention, list_retention, set_retention
 from resolvers.oversight.admin.runtimes import (

@@ -1,6 +1,6 @@
 """Verification of the audit log against its seals: names the rows that were changed, removed, moved or added."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import SequenceMatcher
@@ -22,7 +22,7 @@ SEALS = """
     ORDER BY workspace_id, number LIMIT $4
 """
 ROWS = f"""
-    SELECT id, {DIGESTED} AS digest, {LEFT_DIGEST} AS rest, erased, erased_signature FROM audit_logs
+    SELECT id, seq, {DIGESTED} AS digest, {LEFT_DIGEST} AS rest, erased, erased_signature FROM audit_logs
     WHERE workspace_id = $1 AND seq > $2 AND seq <= $3
         AND NOT coalesce(created_at < $5 AND tableoid <> to_regclass('audit_logs_earlier'), false)
     ORDER BY seq LIMIT $4
@@ -30,7 +30,7 @@ ROWS = f"""
 """The rows without expired ones whose month has yet to be dropped."""
 STRAYS = """
     WITH ends AS MATERIALIZED (SELECT workspace_id, max(last_seq) AS last_seq FROM audit_seals GROUP BY workspace_id)
-    SELECT l.workspace_id, l.id FROM audit_logs l LEFT JOIN ends USING (workspace_id)
+    SELECT l.workspace_id, l.id, l.seq FROM audit_logs l LEFT JOIN ends USING (workspace_id)
     WHERE l.seq <= $1 AND ($2::text IS NULL OR l.workspace_id = $2) AND l.seq > coalesce(ends.last_seq, 0)
         AND EXISTS (SELECT FROM workspaces WHERE workspaces.id = l.workspace_id)
     ORDER BY l.seq LIMIT 100
@@ -38,7 +38,7 @@ STRAYS = """
 
 
 STRAYS_OF_ONE = """
-    SELECT id FROM audit_logs WHERE workspace_id = $1 AND seq <= $2
+    SELECT workspace_id, id, seq FROM audit_logs WHERE workspace_id = $1 AND seq <= $2
         AND seq > coalesce((SELECT last_seq FROM audit_seals WHERE workspace_id = $1 ORDER BY number DESC LIMIT 1), 0)
     ORDER BY seq LIMIT $3
 """
@@ -55,10 +55,14 @@ SAME_SEAL = "SELECT * FROM audit_seals WHERE workspace_id = $1 AND number = $2"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is not as it was sealed."""
+    """Something that is not as it was sealed. `seq` is its place in the log, and `row` the entry there; without one,
+    a seal or the order of entries is broken.
+    """
 
     workspace_id: str
     text: str
+    seq: int
+    row: str | None = None
 
 
 @dataclass
@@ -83,14 +87,19 @@ async def verify(conn: Any, signed: Signed, workspace_id: str | None, found: Ver
             if seal["workspace_id"] != place[0]:
                 place, before, last_seq = (seal["workspace_id"], 0), EMPTY, 0
                 found.workspaces += 1
-            for text in await _faults_of(conn, signed, seal, place[1], before, last_seq, found):
+            for fault in await _faults_of(conn, signed, seal, place[1], before, last_seq, found):
                 found.faults += 1
-                yield Fault(seal["workspace_id"], text)
+                yield fault
             place, before, last_seq = (seal["workspace_id"], seal["number"]), seal["hash"], seal["last_seq"]
             found.seals += 1
     for row in await conn.fetch(STRAYS, await conn.fetchval(PLACE), workspace_id):
         found.faults += 1
-        yield Fault(row["workspace_id"], f"row {row['id']} was added after the last seal, or that seal was removed")
+        yield _stray(row)
+
+
+def _stray(row: Any) -> Fault:
+    text = f"row {row['id']} was added after the last seal, or that seal was removed"
+    return Fault(row["workspace_id"], text, row["seq"], row["id"])
 
 
 @dataclass
@@ -102,7 +111,7 @@ class VerifiedPart:
     seals: int = 0
     since: datetime | None = None
     until: datetime | None = None
-    faults: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     found: Verified = field(default_factory=Verified)
 
 
@@ -130,7 +139,7 @@ async def verify_part(
             if full or monotonic() > ends:
                 return _shortened(part)
     strays = await conn.fetch(STRAYS_OF_ONE, workspace_id, await conn.fetchval(PLACE), MOST_FAULTS)
-    part.faults += [f"row {row['id']} was added after the last seal, or that seal was removed" for row in strays]
+    part.faults += [_stray(row) for row in strays]
     part.last = part.seal
     return _shortened(part)
 
@@ -143,7 +152,7 @@ def _shortened(part: VerifiedPart) -> VerifiedPart:
 
 async def _settled_faults(
     conn: Any, signed: Signed, seal: Any, number: int, before: bytes, last_seq: int, found: Verified
-) -> list[str]:
+) -> list[Fault]:
     """The faults of a seal that did not change meanwhile: rows may expire between the reading of a seal and of its
     rows.
     """
@@ -159,55 +168,71 @@ async def _settled_faults(
 
 async def _faults_of(
     conn: Any, signed: Signed, seal: Any, number: int, before: bytes, last_seq: int, found: Verified
-) -> list[str]:
+) -> list[Fault]:
     named = f"seal {seal['number']}"
+
+    def broken(text: str) -> list[Fault]:
+        return [Fault(seal["workspace_id"], text, seal["first_seq"])]
+
     if seal["number"] != number + 1:
-        return [f"{named} follows seal {number}: {seal['number'] - number - 1} seals between them are missing"]
+        lost = seal["number"] - number - 1
+        return broken(f"{named} follows seal {number}: {lost} seals between them are missing")
     if not signed(seal["hash"], seal["signature"]):
-        return [f"{named} is not signed by this instance"]
+        return broken(f"{named} is not signed by this instance")
     digests, until = seal["digests"] or b"", seal["dropped_until"]
     left = len(digests) // DIGEST
     if seal["dropped_at"] is not None:
         gone = seal["rows"] - left
         said = rows_dropped(seal["hash"], seal["dropped_at"], until, digests)
         if not signed(said, seal["dropped_signature"] or b""):
-            return [f"{named} records {gone} expired rows, which this instance has not removed"]
+            return broken(f"{named} records {gone} expired rows, which this instance has not removed")
         found.dropped += gone
     elif seal["digests"] is None or chained(before, seal) != seal["hash"]:
-        return [f"{named} or the previous seal was changed"]
+        return broken(f"{named} or the previous seal was changed")
     # one row more than there were: an added one shows, and no number of them is too many
     rows = await conn.fetch(ROWS, seal["workspace_id"], last_seq, seal["last_seq"], left + 1, until)
+
+    def of(row: Any, text: str) -> Fault:
+        return Fault(seal["workspace_id"], f"row {row['id']} {text}", row["seq"], row["id"])
+
     if not left:
-        return [f"row {row['id']} is in the range of {named}, whose rows have expired" for row in rows]
+        return [of(row, f"is in the range of {named}, whose rows have expired") for row in rows]
     found.rows += len(rows)
     faults = [
-        f"row {row['id']} records an erasure that this instance did not perform"
+        of(row, "records an erasure that this instance did not perform")
         for row in rows
         if row["erased"] is not None and not is_as_erased(signed, row)
     ]
     if b"".join([row["digest"] for row in rows]) == digests:
         return faults
     sealed = [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
-    return faults + _differences(named, sealed, [(row["id"], row["digest"]) for row in rows])
+    return faults + _differences(seal, sealed, rows)
 
 
-def _differences(named: str, sealed: list[bytes], rows: list[tuple[str, bytes]]) -> list[str]:
+def _differences(seal: Any, sealed: list[bytes], rows: Sequence[Any]) -> list[Fault]:
     """The differences between a seal and its rows, in their order."""
-    ids = [id for id, _ in rows]
-    stored = [digest for _, digest in rows]
+    named = f"seal {seal['number']}"
+    stored = [row["digest"] for row in rows]
     moved = set(sealed) & set(stored)
-    texts: list[str] = []
+    found: list[Fault] = []
+
+    def add(changed: Sequence[Any], text: str) -> None:
+        texts = [(f"row {row['id']} was {text} {named}", row["seq"], row["id"]) for row in changed]
+        found.extend([Fault(seal["workspace_id"], *each) for each in texts])
+
     for kind, a, b, c, d in SequenceMatcher(None, sealed, stored, autojunk=False).get_opcodes():
         if kind == "equal":
             continue
         gone = [digest for digest in sealed[a:b] if digest not in moved]
-        new = [id for id, digest in rows[c:d] if digest not in moved]
-        texts += [f"row {id} was moved within {named}" for id, digest in rows[c:d] if digest in moved]
-        texts += [f"row {id} was changed since {named}" for id in new[: len(gone)]]
-        texts += [f"row {id} was added since {named}" for id in new[len(gone) :]]
+        new = [row for row in rows[c:d] if row["digest"] not in moved]
+        add([row for row in rows[c:d] if row["digest"] in moved], "moved within")
+        add(new[: len(gone)], "changed since")
+        add(new[len(gone) :], "added since")
         if len(gone) > len(new):
             missing = len(gone) - len(new)
-            before = f"row {ids[d - 1]}" if d else f"the beginning of {named}"
-            after = f"row {ids[d]}" if d < len(ids) else f"the end of {named}"
-            texts.append(f"{missing} {'row is' if missing == 1 else 'rows are'} missing between {before} and {after}")
-    return texts
+            before = f"row {rows[d - 1]['id']}" if d else f"the beginning of {named}"
+            after = f"row {rows[d]['id']}" if d < len(rows) else f"the end of {named}"
+            lost = f"{missing} {'row is' if missing == 1 else 'rows are'} missing between {before} and {after}"
+            place = rows[d]["seq"] if d < len(rows) else seal["last_seq"]
+            found.append(Fault(seal["workspace_id"], lost, place))
+    return found

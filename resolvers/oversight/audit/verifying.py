@@ -48,7 +48,7 @@ async def verify_audit(ctx: Context, data: VerifyAudit) -> AuditVerdict:
     part = await verify_part(ctx.conn, instance.vault.signed, ctx.workspace_id or "", data.since, data.after_seal)
     return AuditVerdict(
         whole=not part.found.faults,
-        faults=part.faults,
+        faults=[fault.text for fault in part.faults],
         fault_count=part.found.faults,
         since=part.since,
         until=part.until,

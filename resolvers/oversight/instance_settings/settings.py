@@ -63,8 +63,12 @@ async def by_the_operator(ctx: Context, named: BySetting | None) -> None:
     """Only workspaces of the first user may change settings that take effect at once, even if others may change
     settings.
     """
-    if named is None or named.key not in live_settings.NAMES:
-        return
+    if named is not None and named.key in live_settings.NAMES:
+        await check_live(ctx)
+
+
+async def check_live(ctx: Context) -> None:
+    """Refuses workspaces that are not the first user's."""
     if not await is_operators(ctx):
         raise forbidden("This setting is changed in a workspace of the first user only, or by the environment")
 
@@ -132,8 +136,8 @@ async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> Instan
     Creates or replaces the setting for all workspaces. Secrets are encrypted and never returned.
 
     These keys take effect within a second in every process, and override the environment: allow_signup,
-    ratelimit_auth, ratelimit_credential_test, ratelimit_api, ratelimit_pages, max_sockets, event_days and
-    frame_days. They are set and deleted in a workspace of the instance's first user only.
+    ratelimit_auth, ratelimit_credential_test, ratelimit_api, ratelimit_pages, lockout_failures, lockout_seconds,
+    builds_at_once, ratelimit_builds, ratelimit_webhooks, max_sockets, event_days and frame_days. They are set and deleted in a workspace of the instance's first user only.
     """
     _check(data.key, data.value)
     ctx.ring(Topic.settings)

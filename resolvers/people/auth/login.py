@@ -14,6 +14,7 @@ from resolvers.identity import cookies
 from resolvers.identity.caller import IssuedCsrfToken
 from resolvers.instance.crypto import new_csrf_token, secret_equals
 from resolvers.instance.passwords import Verification
+from resolvers.instance.running import instance
 from resolvers.kernel import (
     REST_ONLY,
     Absent,
@@ -33,8 +34,6 @@ from resolvers.people.auth.devices import find_device
 from resolvers.people.auth.second_factor import remember_password
 from resolvers.people.auth.sessions import open_session
 
-MOST_FAILURES = 10  # wrong passwords in a row (contract: lockout)
-LOCK = timedelta(minutes=5)
 ATTEMPTS = 3  # at a password hash that is replaced meanwhile
 CALLBACK = "/api/auth/callback/credentials"
 FAILURE = "CredentialsSignin"
@@ -201,9 +200,12 @@ async def _decide(
 
 
 async def count_failure(ctx: Context, user: User, counter: User | SignInDevice, now: datetime) -> None:
-    """A wrong password, while the row is locked in the database; ten of them lock the account, or the browser."""
+    """A wrong password, while the row is locked in the database; `lockout_failures` of them lock the account, or the
+    browser.
+    """
     failures = counter.failed_login_count if counter.locked_until is None else 0
-    locked_until = now + LOCK if failures + 1 >= MOST_FAILURES else None
+    lock, most = timedelta(seconds=instance.settings.lockout_seconds), instance.settings.lockout_failures
+    locked_until = now + lock if failures + 1 >= most else None
     await ctx.edit(counter, failed_login_count=failures + 1, locked_until=locked_until)
     ctx.account = user.id
     ctx.audit("USER", user.id, action=REFUSED, personal=True, locked=locked_until is not None)

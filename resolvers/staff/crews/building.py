@@ -29,7 +29,6 @@ from resolvers.staff.crews.progress import note, tell
 
 CACHE: Final = "crewship-cache"
 LIVE: Final = ("pending", "running")
-AT_ONCE, A_MINUTE = 8, 20  # builds of a workspace
 LOG, ERROR = 50, 2000  # lines that are kept, and characters
 FULL = "Too many images of this workspace are being built; try again later"
 UNDER_WAY = "This crew's image is already being built"
@@ -143,7 +142,8 @@ async def start(ctx: Context, crew_id: str, *, rebuild: bool = False) -> None:
     others = [each.build or {} for each in await ctx.select(Crew, col(Crew.build).is_not(None)).all()]
     recent = (now - timedelta(minutes=1)).isoformat()
     lately = sum(each["started_at"] > recent for each in others)
-    if sum(each["status"] in LIVE for each in others) >= AT_ONCE or lately >= A_MINUTE:
+    live, limits = sum(each["status"] in LIVE for each in others), instance.settings
+    if live >= limits.builds_at_once or lately >= limits.ratelimit_builds:
         raise Refusal(Code.RATE_LIMITED, FULL, commit=rebuild)
     id = new_id()
     await ctx.update(Crew, crew.id, build={"id": id, "status": "pending", "started_at": now.isoformat()})

@@ -51,7 +51,6 @@ from resolvers.staff.runs.lifecycle import check_can_work, hold_starts, start_ru
 from resolvers.staff.webhooks.receipts import HOOKED, note, note_refusal
 
 SEEN_FOR = timedelta(hours=24)
-MOST_A_MINUTE = 60
 MOST_RUNNING = 8
 MISSING = "Agent not found"
 
@@ -232,10 +231,11 @@ async def _has_room(ctx: Context, agent: Agent, now: datetime) -> None:
         col(WebhookReceipt.result) == WebhookResult.accepted,
         col(WebhookReceipt.created_at) > now - timedelta(minutes=1),
     )
-    if await ctx.select(WebhookReceipt, *last_minute).count() >= MOST_A_MINUTE:
+    most = instance.settings.ratelimit_webhooks
+    if await ctx.select(WebhookReceipt, *last_minute).count() >= most:
         raise Refusal(
             Code.RATE_LIMITED,
-            f"At most {MOST_A_MINUTE} deliveries a minute start a run of an agent",
+            f"At most {most} deliveries a minute start a run of an agent",
             reason="too_many_a_minute",
         )
     running = (
