@@ -35,6 +35,8 @@ OF_PERSON = Recipe({"user_id": lambda world: world.home.second.user_id}, chosen=
 RECIPES = dict.fromkeys(
     ["admin.legacy_detect", "admin.legacy_prune", "admin.runtime_prune"], Recipe(refused=Code.UNAVAILABLE)
 ) | {
+    "admin.rate_limit_set": Recipe({"key": "webhook.agent_per_min", "value": 30}, refused=Code.FORBIDDEN),
+    "admin.rate_limit_reset": Recipe({"key": "webhook.agent_per_min"}, refused=Code.FORBIDDEN),
     "admin.log_level_set": Recipe({"level": "warn", "ttl_seconds": 60}),
     "admin.gdpr_export": OF_PERSON,
     "admin.gdpr_delete": OF_PERSON,
