@@ -145,7 +145,7 @@ async def test_a_lockout_follows_its_limiter(ruled: World) -> None:
     await put(ruled, "login.lockout_threshold", {"value": 2})
     await put(ruled, "login.lockout_duration_sec", {"value": 60})
     await until(lambda: instance.settings.lockout_failures == 2 and instance.settings.lockout_seconds == 60)
-    email, _ = await new_user(ruled)
+    email = (await new_user(ruled)).email
     locked = "SELECT locked_until - now() FROM users WHERE email = $1"
     await Browser(ruled.url).log_in(email, "wrong")
     assert await ruled.database.fetchval(locked, email) is None
