@@ -17,8 +17,8 @@ PATH = "/api/v1/admin/journal/verify"
 
 
 async def told(world: World, **query: Any) -> Any:
-    asked = "?" + "&".join([f"{name}={value}" for name, value in query.items()]) if query else ""
-    answer = await world.rest(world.admin, "GET", PATH + asked)
+    async with world.client(world.admin) as client:
+        answer = await client.get(PATH, params={"workspace_id": world.workspace.id, **query})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -86,8 +86,10 @@ async def test_a_long_journal_continues_in_the_next_call(
 
 
 async def test_a_bad_place_is_refused(world: World, chain: list[str]) -> None:
-    for bad in ("-1", "x", "1e9", str(2**31)):
-        assert (await world.rest(world.admin, "GET", f"{PATH}?after_seal={bad}")).status_code == 400, bad
+    async with world.client(world.admin) as client:
+        for bad in ("-1", "x", "1e9", str(2**31)):
+            answer = await client.get(PATH, params={"workspace_id": world.workspace.id, "after_seal": bad})
+            assert answer.status_code == 400, bad
 
 
 async def test_only_the_own_workspace_is_checked_and_only_by_administrators(world: World, chain: list[str]) -> None:
