@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from resolvers.kernel import Absent, Action, Context, Input, Int, Output, instance, procedure
+from resolvers.kernel import Absent, Action, Context, Input, Output, instance, procedure
 from resolvers.oversight.audit.verification import Fault, verify_part
 
 SECONDS: Final = 10.0  # of one answer
@@ -52,7 +52,7 @@ class ChainVerification(Output):
 class VerifyJournal(Input):
     """`after_seal` continues after an earlier answer: its `next_seal`."""
 
-    after_seal: Annotated[Int, Field(ge=0)] = 0
+    after_seal: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
 @procedure("admin.journal_verify", Action.MANAGE)
