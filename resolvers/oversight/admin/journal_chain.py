@@ -1,4 +1,4 @@
-"""The check of the sealed entries of a workspace's journal: those of its audit log (see ADR 57)."""
+"""The check of the sealed entries of a workspace's journal, which are the rows of its audit log (see ADR 57)."""
 
 from enum import StrEnum
 from time import monotonic

@@ -16,7 +16,7 @@ KEY: Final = "ENCRYPTION_KEY="
 
 
 class PostureSeverity(StrEnum):
-    """How much a setting weakens the instance."""
+    """The severity of a setting that weakens the instance."""
 
     high = "high"
     medium = "medium"
@@ -24,7 +24,7 @@ class PostureSeverity(StrEnum):
 
 
 class PostureKey(StrEnum):
-    """What weakens the instance."""
+    """A setting that weakens the instance."""
 
     rate_limit_disabled = "rate_limit_disabled"
     signup_open = "signup_open"

@@ -138,8 +138,8 @@ def _limiter(key: str, stored: Mapping[str, str]) -> Limiter:
 async def list_rate_limits(ctx: Context, data: NoInput) -> Limiters:
     """List rate limits.
 
-    Lists the limiters of the server, with their present values. No effect where CREWSHIP_RATELIMIT_DISABLED is on, for
-    those of HTTP requests.
+    Lists the limiters of the server, with their present values. Limiters of HTTP requests have no effect where
+    CREWSHIP_RATELIMIT_DISABLED is on.
     """
     named = col(InstanceSetting.key).in_([kind.setting for kind in KINDS.values()])
     rows = await ctx.select(InstanceSetting, named).all()
@@ -182,7 +182,7 @@ async def set_rate_limit(ctx: Context, data: SetRateLimit) -> Limiter:
     reach=Reach.INSTANCE,
 )
 async def reset_rate_limit(ctx: Context, data: ByLimiter) -> Limiter:
-    """Reset a rate limit.
+    """Delete the override of a rate limit.
 
     Returns to the configured value, also if it applies already. In a workspace of the instance's first user only.
     """
