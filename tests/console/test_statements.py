@@ -8,7 +8,7 @@ import pytest
 from crewship.perimeter import console
 from resolvers.kernel.store.connection import LARGEST
 from tests.console.deck import place
-from tests.scale.reading import listening
+from tests.scale.plans import listening
 from tests.world import World
 
 __all__ = ["place"]

@@ -1,6 +1,5 @@
-"""Reads of long lists: how each is asked for, the plans its statements get, and what they cost."""
+"""Reads of long lists: how each is asked for, and what it costs."""
 
-import datetime
 import json
 import re
 import statistics
@@ -11,19 +10,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import asyncpg
 import httpx2
 
-from resolvers.kernel.store.connection import Connection
 from resolvers.kernel.store.database import database
 from tests.scale.boards import BOARD, CREW, FAR
-from tests.scale.filters import ATTENTION, IN_PAGES, KINDS, LOGGED, MISSIONS, NEEDING, SKILLS
+from tests.scale.filters import ATTENTION, IN_PAGES, KINDS, LOGGED, MISSIONS, NEEDING, OTHER_LOGS, SKILLS, SOURCES
 from tests.scale.narrowing import FOUND, FOUND_IN_PAGES, FOUND_RUNS, IN_CHAT, RUNS
+from tests.scale.plans import explain, listening, nodes
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
 from tests.world import World
 
-REPEATS, TOO_LARGE = 7, "CS413"
+REPEATS = 7
 DEEPEST = 300_000  # rows that an offset skips at most here
 
 
@@ -191,8 +189,12 @@ READS = (
             behind=side == "behind",
             before=side == "before",
         )
-        for chosen in LOGGED
+        for chosen in (*LOGGED, *OTHER_LOGS)
         for side in ("", "behind", "before")
+    ),
+    *(
+        Read(f"audit log: source={source} and total", f"/api/v1/audit?limit=20&source={source}", kind=Kind.counted)
+        for source in SOURCES
     ),
     *_list(
         "MCP tool calls",
@@ -339,67 +341,6 @@ def watched() -> Iterator[list[str]]:
     found += [f"{stall['seconds']:.2f} s in {stall['operation']}" for stall in seen]
 
 
-@contextmanager
-def listening() -> Iterator[list[tuple[str, list[Any]]]]:
-    """The statements that reads send meanwhile, with their values."""
-    heard: list[tuple[str, list[Any]]] = []
-    sent = {name: getattr(Connection, name) for name in ("fetchrow", "fetch")}
-
-    def noting(way: Any) -> Any:
-        async def noted(self: Any, sql: str, *args: Any, **options: Any) -> Any:
-            heard.append((sql, list(args)))
-            return await way(self, sql, *args, **options)
-
-        return noted
-
-    for name, way in sent.items():
-        setattr(Connection, name, noting(way))
-    try:
-        yield heard
-    finally:
-        for name, way in sent.items():
-            setattr(Connection, name, way)
-
-
-def _literal(value: Any) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return str(value)
-    if isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, (datetime.datetime, datetime.date)):
-        return f"'{value.isoformat()}'"
-    if isinstance(value, (list, tuple)):
-        return f"ARRAY[{', '.join(map(_literal, value))}]" if value else "'{}'"
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-async def explain(sql: str, args: list[Any]) -> dict[str, Any] | None:
-    """The plan that the application gets: its role, its settings, its policies, for no values in particular. None: the
-    statement ends itself.
-    """
-    async with database.lease() as conn:
-        await conn.execute(f"PREPARE scale AS {sql}")
-        try:
-            values = f"({', '.join(map(_literal, args))})" if args else ""
-            text = await conn.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE scale{values}")
-        except asyncpg.PostgresError as error:
-            if error.sqlstate != TOO_LARGE:
-                raise
-            return None
-        finally:
-            await conn.execute("DEALLOCATE scale")
-    made: dict[str, Any] = json.loads(text)[0]["Plan"]
-    return made
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes(below)
-
-
 class Reader:
     def __init__(self, world: World, rows: int) -> None:
         self.world, self.rows = world, rows
@@ -495,6 +436,3 @@ async def _buffers_of_the_pool() -> int:
     async with database.lease() as conn:
         found: int = await conn.fetchval(counted, pids)
     return found
-
-
-__all__ = ["READS", "Cost", "Kind", "Read", "Reader", "explain", "listening", "nodes"]

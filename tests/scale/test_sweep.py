@@ -9,7 +9,7 @@ import pytest
 from resolvers.kernel.background import sweeper
 from resolvers.kernel.store.database import database
 from tests.every import each_of
-from tests.scale.reading import nodes
+from tests.scale.plans import nodes
 from tests.scale.sweeping import sweep_old
 from tests.world import World
 

@@ -33,7 +33,7 @@ from resolvers.kernel import (
     graph,
     query,
 )
-from resolvers.oversight.audit.sources import Source, rows_of
+from resolvers.oversight.audit.sources import Source, entries_of
 from resolvers.people.workspaces.members import knows
 from resolvers.rules.times import Since, Until, from_time, up_to
 
@@ -147,13 +147,9 @@ def list_audit(scope: QueryScope, data: ListAudit) -> Page[AuditLog]:
     """
     if data.source is None:
         return scope.select(AuditLog).matching(data).page(data)
-    rows = scope.view(AuditLog, rows_of(scope, data.source))
-    entry = rows.source.c
-    since = () if data.date_from is None else (entry.created_at >= data.date_from,)
-    until = () if data.date_to is None else (entry.created_at <= data.date_to,)
-    down = data.sort is not AuditSort.oldest_first
-    keys = [entry.created_at, entry.id]
-    return rows.where(*since, *until).order_by(*[key.desc() if down else key for key in keys]).page(data)
+    down = "" if data.sort is AuditSort.oldest_first else "-"
+    rows = scope.merge(AuditLog, entries_of(scope, data.source, data.date_from, data.date_to))
+    return rows.order_by(f"{down}created_at", f"{down}id").page(data)
 
 
 @query("audit.walk", Action.MANAGE, surfaces=NO_SURFACE, tickets=False)

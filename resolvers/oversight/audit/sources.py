@@ -4,14 +4,14 @@ from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator
-from sqlalchemy import case, func, select, union_all
+from sqlalchemy import case, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import Text
 
 from models.kernel import AuditActor, AuditLog
 from models.oversight.keeper import KeeperRequest
 from models.resources.credentials import CredentialEvent
-from resolvers.kernel import QueryScope, constant
+from resolvers.kernel import Branch, QueryScope, constant
 from resolvers.kernel.reader import access_of
 
 LINKS: Final = "crew_connection"
@@ -37,41 +37,48 @@ def _text(value: Any) -> Any:
     return constant(value, Text(), as_="text")
 
 
-def rows_of(scope: QueryScope, source: Any) -> Any:
-    """The entries of one source, as rows of the audit log. The gate of each row's own list holds here, too."""
-    links, lines, requests = (scope.table(model).c for model in (AuditLog, CredentialEvent, KeeperRequest))
-    own = [links[name] for name in COLUMNS]
+def entries_of(scope: QueryScope, source: AuditSource, since: Any, until: Any) -> Branch:
+    """The entries of one source, as rows of the audit log, in the order of an index of their own table. The gate of
+    each row's own list holds here, too.
+    """
+    match source:
+        case AuditSource.crews:
+            links = scope.table(AuditLog).c
+            values, own = {name: links[name] for name in COLUMNS}, links.entity_kind == constant(LINKS)
+        case AuditSource.credentials:
+            values, own = _line(scope.table(CredentialEvent).c), scope.may(scope, access_of(CredentialEvent).gate)
+        case AuditSource.keeper:
+            values, own = _request(scope.table(KeeperRequest).c), scope.may(scope, access_of(KeeperRequest).gate)
+    when = values["created_at"]
+    times = [*([] if since is None else [when >= since]), *([] if until is None else [when <= until])]
+    return Branch(select(*[values[name].label(name) for name in COLUMNS]).where(own, *times))
+
+
+def _line(lines: Any) -> dict[str, Any]:
+    """The columns of an entry, of a line of a credential's timeline."""
     by_user, by_agent = lines.user_id.is_not(None), lines.agent_id.is_not(None)
     actor = case((by_user, _text(AuditActor.user)), (by_agent, _text(AuditActor.agent)), else_=_text(AuditActor.system))
-    line = {
+    return {
         "id": lines.id, "workspace_id": lines.workspace_id, "user_id": NONE, "action": lines.event_type,
         "entity_type": _text("CREDENTIAL"), "entity_id": lines.credential_id,
         "data": func.coalesce(lines.details, constant({}, JSONB(), as_="jsonb"), type_=JSONB()),
         "ip_address": lines.ip_address, "user_agent": NONE, "created_at": lines.occurred_at, "actor_type": actor,
         "actor_id": func.coalesce(lines.user_id, lines.agent_id, type_=Text()), "changes": _nothing(),
     }  # fmt: skip
+
+
+def _request(requests: Any) -> dict[str, Any]:
+    """The columns of an entry, of a request to the keeper."""
     told = func.jsonb_build_object(
         constant("request_type"), requests.request_type, constant("risk_score"), requests.risk_score, type_=JSONB()
     )
-    request = {
+    when = case((requests.decided_at.is_(None), requests.created_at), else_=requests.decided_at)
+    return {
         "id": requests.id, "workspace_id": requests.workspace_id, "user_id": NONE, "action": requests.decision,
         "entity_type": _text("KEEPER_REQUEST"), "entity_id": requests.id, "data": told, "ip_address": NONE,
-        "user_agent": NONE, "created_at": func.coalesce(requests.decided_at, requests.created_at),
-        "actor_type": _text(AuditActor.system), "actor_id": _text("keeper"), "changes": _nothing(),
+        "user_agent": NONE, "created_at": when, "actor_type": _text(AuditActor.system), "actor_id": _text("keeper"),
+        "changes": _nothing(),
     }  # fmt: skip
-    entries = union_all(
-        select(*own).where(constant(AuditSource.crews) == source, links.entity_kind == constant(LINKS)),
-        *[
-            select(*[values[name].label(name) for name in COLUMNS]).where(
-                constant(kind) == source, scope.may(scope, access_of(model).gate)
-            )
-            for kind, model, values in (
-                (AuditSource.credentials, CredentialEvent, line),
-                (AuditSource.keeper, KeeperRequest, request),
-            )
-        ],
-    )
-    return select(*entries.subquery().c)
 
 
 def _nothing() -> Any:

@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 
 from tests.partitions import part_off
+from tests.scale.plans import explain, listening, nodes
 from tests.scale.population import Population
-from tests.scale.reading import Read, Reader, explain, listening, nodes
+from tests.scale.reading import Read, Reader
 from tests.world import world_on
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,9 @@ import pytest
 
 from models.oversight.keeper import KeeperDecision, KeeperRequest, KeeperRequestType
 from models.resources.credentials import Credential, CredentialEvent, CredentialEventType, CredentialType
-from tests.world import World, now
+from tests.every import each_of
+from tests.scale.plans import explain, listening, nodes
+from tests.world import World, now, stored
 
 pytestmark = pytest.mark.anyio
 
@@ -50,6 +52,54 @@ async def test_timelines_and_decisions_are_read_as_entries(world: World) -> None
     document = "query($ws: ID) { auditLog(workspaceId: $ws, source: credentials) { nodes { id action } } }"
     told = await world.graphql(world.admin, document, {"ws": world.workspace.id})
     assert [node["id"] for node in told["data"]["auditLog"]["nodes"]] == [new.id, old.id]
+
+
+COPIED = """
+    INSERT INTO {table} ({columns}) SELECT {columns} FROM (
+        SELECT (jsonb_populate_record(t, jsonb_build_object('id', 'ccopy' || lpad(i::text, 20, '0'),
+            '{time}', timestamptz '2024-01-01' + i * interval '1 minute'))).*
+        FROM {table} t, generate_series(1, 2000) i WHERE t.id = $1
+    ) made
+"""
+
+
+@each_of(
+    ("source", "order"), [(source, order) for source in ("credentials",) for order in ("newest", "oldest")]
+)
+async def test_a_page_reads_its_own_rows_of_many(world: World, source: str, order: str) -> None:
+    here: dict[str, Any] = {"workspace_id": world.workspace.id}
+    credential = Credential(name=f"{source} {order}", type=CredentialType.SECRET, **here)
+    line = CredentialEvent(credential_id=credential.id, event_type=CredentialEventType.USE, **here)
+    request = KeeperRequest(request_type=KeeperRequestType.access, intent="x", **here)
+    await world.add(credential, line, request)
+    for row, table, time in ((line, "credential_events", "occurred_at"), (request, "keeper_requests", "decided_at")):
+        await world.database.execute(f"DELETE FROM {table} WHERE id <> $1", row.id)
+        columns = stored(type(row))
+        await world.database.execute(COPIED.format(table=table, columns=columns, time=time), row.id)
+        await world.database.execute(f"ANALYZE {table}")
+    document = (
+        f"query($ws: ID, $after: String) {{ auditLog(workspaceId: $ws, source: {source}, sort: {order}_first,"
+        " first: 20, after: $after) { nodes { id } pageInfo { endCursor } } }"
+    )
+    ids, after = list[str](), None
+    for _ in range(2):
+        with listening() as heard:
+            answer = await world.graphql(world.owner, document, {"after": after})
+        page = answer["data"]["auditLog"]
+        ids, after = [*ids, *[node["id"] for node in page["nodes"]]], page["pageInfo"]["endCursor"]
+        (asked,) = [call for call in heard if TABLES[source] in call[0]]
+        plan = await explain(*asked)
+        assert plan is not None
+        read = [n["Actual Rows"] * n["Actual Loops"] for n in nodes(plan) if n.get("Relation Name") == TABLES[source]]
+        assert read
+        assert max(read) <= 21, plan
+    copies = [f"ccopy{i:020}" for i in range(1, 2001)]
+    newest = (line if source == "credentials" else request).id  # the first of all, made now
+    expected = [newest, *reversed(copies)] if order == "newest" else copies
+    assert ids == expected[:40]
+
+
+TABLES = {"credentials": "credential_events", "keeper": "keeper_requests"}
 
 
 async def test_links_between_crews_alone(world: World) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.scale.plans import explain, listening
 from tests.scale.population import Population
-from tests.scale.reading import explain, listening
 from tests.world import World, world_on
 
 pytestmark = pytest.mark.anyio
