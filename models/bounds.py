@@ -29,6 +29,8 @@ PERSONA: Final = 1_500
 """The persona of an agent; in bytes of UTF-8 (contract: Persona.cap_bytes), and so in characters, too."""
 STEER: Final = 16_000
 PROMPT: Final = 64_000
+SECRET: Final = 64 << 10
+"""The value of a credential or of one of its fields; in bytes of UTF-8 (contract: credentials.create)."""
 CONFIG: Final = 128_000
 """A configuration text. Most kinds have a narrower limit in bytes, which is reported with their other faults."""
 SKILL: Final = 512 << 10

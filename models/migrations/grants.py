@@ -52,7 +52,8 @@ CHANGED: Final = frozenset(
     {
         "agent_avatars", "agent_credentials", "agent_skills", "approval_gates", "approval_outcomes", "approvals",
         "attachment_totals", "backup_locks", "budget_spends", "call_reservations", "chat_participants", "chat_presence",
-        "chat_read_cursors", "checkpoints", "cli_tokens", "cost_days", "credential_crews", "credential_rotations",
+        "chat_read_cursors", "checkpoints", "cli_tokens", "cost_days", "credential_bindings", "credential_crews",
+        "credential_rotations",
         "crew_members", "data_keys", "decision_links", "email_changes", "escalations", "feature_flag_overrides",
         "instance_facts", "invitations", "issue_attachments", "issue_labels", "issue_relations", "journal",
         "keeper_requests",

@@ -76,6 +76,8 @@ class CredentialEventType(StrEnum):
     CREATED = "CREATED"
     APPROVED = "APPROVED"
     REJECTED = "REJECTED"
+    REVEAL = "REVEAL"
+    LEASED = "LEASED"
 
 
 RECENCY = "(timestamp '2000-01-01' - (created_at AT TIME ZONE 'UTC' - timestamp '2000-01-01')) AT TIME ZONE 'UTC'"
@@ -212,8 +214,19 @@ class CredentialEvent(TenantTable, table=True):
     occurred_at: datetime = stored_at("clock_timestamp()")
 
 
+class LeaseSource(StrEnum):
+    """The reason for a lease: an assignment for a time, a decision of the keeper, or an answered question."""
+
+    manual = "manual"
+    keeper_allow = "keeper_allow"
+    escalation_approve = "escalation_approve"
+
+
 class AgentCredential(TenantTable, table=True):
-    """A credential in an agent's environment. Those with one `env_var_name` are a pool, the lowest `priority` first."""
+    """A credential in an agent's environment. Those with one `env_var_name` are a pool, the lowest `priority` first.
+
+    A lease is an assignment that ends at `expires_at`; the row stays.
+    """
 
     __tablename__ = "agent_credentials"
     __table_args__ = (
@@ -227,6 +240,9 @@ class AgentCredential(TenantTable, table=True):
     env_var_name: str = text_field(CREDENTIAL, holds=NOTHING)
     priority: int = 0
     created_at: datetime = stored_at()
+    expires_at: datetime | None = time_field(default=None)
+    lease_source: LeaseSource | None = enum_field(LeaseSource, default=None)
+    lease_issued_at: datetime | None = time_field(default=None)
 
 
 class RotationStatus(StrEnum):

@@ -4,9 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from models.resources.credential_bindings import CredentialBinding, CredentialField
 from models.resources.credentials import AgentCredential, Credential, CredentialEvent, CredentialRotation
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.resources import credentials
+from rest_compat.http.envelopes import Envelope
 from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Null, Wire
 
 
@@ -35,12 +37,29 @@ class AssignmentJSON(Wire, of=AgentCredential):
 
     fields = """
         id agent_id credential_id credential_name credential_type credential_provider credential_status env_var_name
-        priority created_at
+        priority created_at expires_at expired lease_source lease_issued_at grant_source
     """
+    absent = "expires_at lease_source lease_issued_at"
 
 
 class AssignedJSON(Wire, of=AgentCredential):
     id: str
+
+
+class BindingJSON(Wire, of=CredentialBinding):
+    """`crew_id` is set for scope CREW alone, `agent_id` for AGENT alone."""
+
+    fields = "id credential_id credential_name scope crew_id agent_id slot created_at"
+
+
+class BindingListJSON(Envelope):
+    bindings: list[BindingJSON]
+
+
+class CredentialFieldJSON(Wire, of=CredentialField):
+    """`value` is null for a secret field."""
+
+    fields = "key is_secret ordinal value created_at updated_at"
 
 
 class CredentialEventJSON(Wire, of=CredentialEvent):
@@ -62,6 +81,9 @@ ROUTES = (
     GET(BASE, credentials.list_credentials, list[CredentialJSON]),
     POST(BASE, credentials.create_credential, NewCredentialJSON, status=201),
     GET(f"{BASE}/default-env-var", credentials.default_env_var, credentials.DefaultEnvVar),
+    GET(f"{BASE}/bindings", credentials.list_bindings, BindingListJSON),
+    POST(f"{BASE}/bindings", credentials.create_binding, BindingJSON, status=201),
+    DELETE(f"{BASE}/bindings/{{bindingId}}", credentials.delete_binding, status=204),
     GET(ONE, credentials.get_credential, CredentialJSON),
     PATCH(ONE, credentials.update_credential, CredentialJSON),
     PUT(ONE, credentials.update_credential, CredentialJSON),
@@ -72,6 +94,11 @@ ROUTES = (
     POST(f"{ONE}/rotate", credentials.rotate_credential, RotationJSON),
     GET(f"{ONE}/rotations", credentials.list_rotations, list[RotationJSON]),
     DELETE("/api/v1/credential-rotations/{rotationId}", credentials.cancel_rotation, credentials.RotationEnded),
+    GET(f"{ONE}/fields", credentials.list_fields, list[CredentialFieldJSON]),
+    POST(f"{ONE}/fields", credentials.add_field, CredentialFieldJSON, status=201),
+    PUT(f"{ONE}/fields/{{fieldKey}}", credentials.update_field, CredentialFieldJSON),
+    DELETE(f"{ONE}/fields/{{fieldKey}}", credentials.delete_field, Success),
+    GET("/api/v1/agents/{agentId}/credential-bindings", credentials.resolve_slots, credentials.ResolvedSlots),
     GET(INTERNAL, credentials.list_internal, list[credentials.InternalCredential]),
     POST(INTERNAL, credentials.create_internal, NewCredentialJSON, status=201),
     PATCH(f"{INTERNAL}/{{id}}", credentials.set_status, credentials.StatusSet),

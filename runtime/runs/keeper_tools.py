@@ -17,7 +17,7 @@ from models.staff.agents import ToolProfile
 from resolvers.errors import Refusal
 from resolvers.identity.caller import Caller
 from resolvers.oversight.keeper import execute_command, request_access
-from resolvers.resources.credentials.given import Given
+from resolvers.resources.credentials.given import Given, GivenKind
 from resolvers.rules.redaction import Redactor
 from runtime.runs.job import Job
 from runtime.sandbox import Sandbox
@@ -55,7 +55,8 @@ def keeper_tools(job: Job, given: Sequence[Given], sandbox: Sandbox, redactor: R
     """For an agent that holds secrets, and whose profile and sandbox run commands: without a command there is nothing
     to do with one.
     """
-    held = {each.variable for each in given if each.type == CredentialType.SECRET.value and each.variable}
+    secrets = [each for each in given if each.type == CredentialType.SECRET.value and each.kind is GivenKind.value]
+    held = {each.variable for each in secrets if each.variable}
     if not held or job.agent.tool_profile is ToolProfile.MINIMAL or not sandbox.runs_commands:
         return {}
     named = f"You hold: {', '.join(sorted(held)[:MOST_NAMED])}."

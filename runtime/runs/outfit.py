@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from models.staff.runs import ChatEventType
 from resolvers.instance.settings import Settings
-from resolvers.resources.credentials.given import Given, environment, given_to, still_given
+from resolvers.resources.credentials.given import Given, GivenKind, environment, given_to, still_given
 from resolvers.rules.agent_folders import OUTPUT
 from resolvers.rules.answering import is_asked_for, needs_coding_agent
 from resolvers.rules.content_scan import scan
@@ -71,7 +71,8 @@ class InstanceOutfit:
     async def fit(self, job: Job) -> Fitted:
         given = await given_to(job.workspace_id, job.agent.id)
         servers = await servers_for(job) if self._settings.run_adapter in ("auto", "native", "cli") else []
-        values = [*(each.value for each in given), *(server.secret for server in servers if server.secret)]
+        hidden = [each.value for each in given if each.kind is not GivenKind.clear_field]
+        values = [*hidden, *(server.secret for server in servers if server.secret)]
         redactor = await redactor_of((*self._known, *values))
         try:
             return await self._fitted(job, given, servers, values, redactor)

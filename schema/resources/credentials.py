@@ -2,6 +2,7 @@
 
 import strawberry
 
+from models.resources.credential_bindings import CredentialBinding, CredentialField
 from models.resources.credentials import AgentCredential, Credential, CredentialEvent, CredentialRotation
 from resolvers.resources import credentials as credential_ops
 from schema.bridge.fields import mutation, node, output, query
@@ -30,7 +31,7 @@ class CredentialNode:
         username token_expires_at security_level last_checked_at last_error last_used_at last_used_ips tags
         oauth_client_id oauth_auth_url oauth_token_url oauth_scopes agent_count agent_ids agent_names assignments
         security_level_label testable mcp_used created_by_actor_type created_by_actor_id provisioned_for_service
-        secret_ref hosts on_runners created_at updated_at version
+        secret_ref hosts on_runners fields bindings created_at updated_at version
     """
     crew_id = strawberry.field(description="The first of `crewIds`.")
     crew_ids: list[str] = strawberry.field(description="Crews whose members see the credential.")
@@ -55,9 +56,28 @@ class AgentCredentialType:
 
     fields = """
         id agent_id agent credential_id credential credential_name credential_type credential_provider credential_status
-        env_var_name priority created_at
+        env_var_name priority created_at expires_at expired lease_source lease_issued_at grant_source
     """
+    expires_at = strawberry.field(description="The end of a lease.")
     priority = strawberry.field(description="Among credentials of the same variable, the lowest number wins.")
+
+
+@node(CredentialBinding)
+class CredentialBindingType:
+    """A credential in a slot: a variable of one agent, of the agents of a crew, or of all agents."""
+
+    fields = "id credential_id credential credential_name scope crew_id crew agent_id agent slot created_at"
+    slot = strawberry.field(description="The variable, in canonical form.")
+    crew_id = strawberry.field(description="For scope CREW alone.")
+    agent_id = strawberry.field(description="For scope AGENT alone.")
+
+
+@node(CredentialField)
+class CredentialFieldType:
+    """A further value of a credential."""
+
+    fields = "id key is_secret ordinal value created_at updated_at"
+    value = strawberry.field(description="Null for a secret field.")
 
 
 @node(CredentialEvent)
@@ -84,6 +104,10 @@ class CredentialQuery:
     agent_credentials = query(credential_ops.list_assignments, AgentCredentialType)
     credential_events = query(credential_ops.list_events, CredentialEventNode)
     credential_rotations = query(credential_ops.list_rotations, CredentialRotationType)
+    credential_fields = query(credential_ops.list_fields, CredentialFieldType)
+    credential_bindings = query(credential_ops.list_bindings, CredentialBindingType)
+    find_credential_bindings = query(credential_ops.find_bindings, CredentialBindingType)
+    agent_credential_slots = query(credential_ops.resolve_slots)
     default_env_var = query(credential_ops.default_env_var)
 
 
@@ -98,4 +122,9 @@ class CredentialMutation:
     unassign_credential = mutation(credential_ops.unassign_credential)
     rotate_credential = mutation(credential_ops.rotate_credential, CredentialRotationType)
     cancel_credential_rotation = mutation(credential_ops.cancel_rotation)
+    add_credential_field = mutation(credential_ops.add_field, CredentialFieldType)
+    update_credential_field = mutation(credential_ops.update_field, CredentialFieldType)
+    delete_credential_field = mutation(credential_ops.delete_field)
+    create_credential_binding = mutation(credential_ops.create_binding, CredentialBindingType)
+    delete_credential_binding = mutation(credential_ops.delete_binding)
     test_credential = mutation(credential_ops.test_stored)

@@ -18,7 +18,8 @@ from models.resources.credentials import (
     CredentialType,
 )
 from models.staff.agents import LlmProvider
-from resolvers.resources.credentials.given import Given, environment, given_to, is_variable, value_before
+from resolvers.resources.credentials.given import Given, environment, given_to, value_before
+from resolvers.resources.credentials.variables import is_variable
 from resolvers.rules.redaction import Redactor
 from runtime.engine.supervisor import Supervisor
 from runtime.runs.keys import CredentialKeys, EnvironmentKeys

@@ -13,16 +13,15 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
+from sqlalchemy import select
 from sqlmodel import col
 
 from models.bounds import CREDENTIAL
 from models.oversight.keeper import COMMAND, KeeperDecision, KeeperRequestType
 from models.resources.credentials import (
-    AgentCredential,
     Credential,
     CredentialEvent,
     CredentialEventType,
-    CredentialStatus,
     CredentialType,
 )
 from resolvers.attention.inbox.events import InboxItemUpdated
@@ -33,9 +32,10 @@ from resolvers.oversight.keeper.commands import Inputs, fault_of, inputs_of
 from resolvers.oversight.keeper.events import KeeperExecutionDecided
 from resolvers.oversight.keeper.gatekeeper import judge
 from resolvers.oversight.keeper.requests import NO_CREDENTIAL, AskKeeper, OpenedRequest, asking_of, decide, opened
-from resolvers.resources.credentials.given import is_variable
+from resolvers.resources.credentials.delivery import is_held
 from resolvers.resources.credentials.hosts import hosts_of
 from resolvers.resources.credentials.references import value_of
+from resolvers.resources.credentials.variables import is_variable
 from resolvers.rules.known_values import KnownValues
 from resolvers.rules.redaction import Redactor, mark
 from resolvers.rules.secret_forms import SHORTEST, forms_of
@@ -227,13 +227,10 @@ async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteComman
 
 async def _value(ctx: Context, request: OpenedRequest) -> tuple[Revealed, frozenset[str]]:
     """The current value, and its hosts: a value that was just rotated counts, and a removed one does not exist."""
-    held = (
-        col(AgentCredential.agent_id) == request.agent_id,
-        col(AgentCredential.credential_id) == request.credential_id,
-    )
-    usable = (col(Credential.id) == request.credential_id, col(Credential.status) == CredentialStatus.ACTIVE)
-    credential = await ctx.select(Credential, *usable).first()
-    if credential is None or not await ctx.select(AgentCredential, *held).exists():
+    secret = ctx.table(Credential).c
+    held = (secret.id == request.credential_id, is_held(ctx.table, secret, request.agent_id))
+    credential = await ctx.select(Credential, col(Credential.id) == request.credential_id).first()
+    if credential is None or not await ctx.report(select(secret.id).where(*held)):
         raise _late(Code.NOT_FOUND, NO_CREDENTIAL)
     if credential.type is not CredentialType.SECRET or credential.value is None:
         raise _late(Code.INTERNAL, NO_VALUE)

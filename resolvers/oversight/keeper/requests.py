@@ -18,7 +18,7 @@ from models.bounds import DESCRIPTION, LINE, cut
 from models.oversight.journal import JournalActor, JournalEntry, Severity
 from models.oversight.keeper import COMMAND, KEEPER_STATES, KeeperDecision, KeeperRequest, KeeperRequestType, shortened
 from models.people.workspaces import Role
-from models.resources.credentials import AgentCredential, Credential, CredentialStatus
+from models.resources.credentials import Credential
 from models.staff.agents import Agent
 from models.staff.chats import Message, MessageRole
 from models.staff.crews import Crew
@@ -52,6 +52,7 @@ from resolvers.kernel import (
 from resolvers.kernel.store.across import waiting
 from resolvers.oversight.keeper.events import KeeperAccessDecided, KeeperExecutionDecided
 from resolvers.oversight.keeper.verdicts import LONGEST_MESSAGE, Asking, Verdict, denied
+from resolvers.resources.credentials.delivery import delivered, offered_to
 from resolvers.rules.redaction import Redactor
 
 REMEMBERED: Final = 10  # messages of the conversation
@@ -117,7 +118,7 @@ async def open_request(ctx: Context, data: OpenRequest) -> OpenedRequest:
     It commits its own transaction, so the request is recorded regardless of the verdict.
     """
     agent = await _agent(ctx, data)
-    held, credential = await _held(ctx, agent, data)
+    variable, credential = await _held(ctx, agent, data)
     if data.container_id is not None and data.container_id != (agent.crew_id or agent.id):
         raise forbidden(OTHER_CONTAINER)
     crew = await ctx.select(Crew, col(Crew.id) == agent.crew_id, including_deleted=True).first()
@@ -145,7 +146,7 @@ async def open_request(ctx: Context, data: OpenRequest) -> OpenedRequest:
         credential_id=credential.id,
         credential_name=credential.name,
         level=credential.security_level,
-        variable=held.env_var_name,
+        variable=variable,
         conversation=await _conversation(ctx, agent, data.run_id),
     )
 
@@ -183,22 +184,15 @@ async def _agent(ctx: Context, data: AskKeeper) -> Agent:
     return agent
 
 
-async def _held(ctx: Context, agent: Agent, data: AskKeeper) -> tuple[AgentCredential, Credential]:
-    """The agent's usable credential: among several with one name the preferred one."""
-    if data.credential_id:
-        wanted: Any = col(AgentCredential.credential_id) == data.credential_id
-    elif data.credential_name:
-        wanted = col(AgentCredential.env_var_name) == data.credential_name
-    else:
+async def _held(ctx: Context, agent: Agent, data: AskKeeper) -> tuple[str, Credential]:
+    """The agent's usable credential and its variable: among several with one name the preferred one."""
+    if not data.credential_id and not data.credential_name:
         problem = "or credential_name is required"
         raise Refusal(Code.BAD_REQUEST, f"credential_id: {problem}", fields={"credential_id": problem})
-    order = (col(AgentCredential.priority), col(AgentCredential.id))
-    held = await ctx.select(AgentCredential, col(AgentCredential.agent_id) == agent.id, wanted).order_by(*order).all()
-    for each in held:
-        usable = (col(Credential.id) == each.credential_id, col(Credential.status) == CredentialStatus.ACTIVE)
-        credential = await ctx.select(Credential, *usable).first()
-        if credential is not None:
-            return each, credential
+    for each in delivered(await ctx.report(offered_to(ctx.table, agent.id)))[0]:
+        named = data.credential_name in (each.asked, each.variable)
+        if each.row["id"] == data.credential_id if data.credential_id else named:
+            return each.variable or each.asked, await ctx.get(Credential, each.row["id"], missing=NO_CREDENTIAL)
     raise Refusal(Code.NOT_FOUND, NO_CREDENTIAL)
 
 

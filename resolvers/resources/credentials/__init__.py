@@ -2,6 +2,14 @@
 
 from resolvers.kernel import Domain
 from resolvers.resources.credentials.assignments import assign_credential, list_assignments, unassign_credential
+from resolvers.resources.credentials.bindings import (
+    ResolvedSlots,
+    create_binding,
+    delete_binding,
+    find_bindings,
+    list_bindings,
+    resolve_slots,
+)
 from resolvers.resources.credentials.checks import test_stored, test_value
 from resolvers.resources.credentials.creation import create_credential
 from resolvers.resources.credentials.credentials import (
@@ -13,6 +21,7 @@ from resolvers.resources.credentials.credentials import (
     list_credentials,
     update_credential,
 )
+from resolvers.resources.credentials.fields import add_field, delete_field, list_fields, update_field
 from resolvers.resources.credentials.internal import (
     InternalCredential,
     StatusSet,

@@ -1,14 +1,23 @@
 """Which agents are given a credential, and under which name they find it."""
 
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import func, select, true
+from sqlalchemy import Boolean, Text, func, select, true
 from sqlmodel import col
 
 from models import bounds
 from models.base import table_of
-from models.resources.credentials import AgentCredential, Credential, CredentialCrew
+from models.oversight.journal import JournalActor, JournalEntry, Severity
+from models.resources.credentials import (
+    AgentCredential,
+    Credential,
+    CredentialCrew,
+    CredentialEventType,
+    LeaseSource,
+)
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.kernel import (
@@ -25,6 +34,7 @@ from resolvers.kernel import (
     Subject,
     Success,
     command,
+    constant,
     derived,
     extend,
     many,
@@ -32,7 +42,8 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.resources.credentials.credentials import ListCredentials
-from resolvers.resources.credentials.graph import IN_ORDER
+from resolvers.resources.credentials.graph import IN_ORDER, of_credential
+from resolvers.resources.credentials.vault import tell
 
 AGENT = Subject(Agent, "agent_id")
 ASSIGNMENT = Subject(AgentCredential, "assignment_id", of=AGENT, called="Assignment")
@@ -42,20 +53,9 @@ BY_VARIABLE = (
     col(AgentCredential.priority).desc(),
     col(AgentCredential.id),
 )
+LONGEST_LEASE = 2_592_000  # seconds
+EXPLICIT: Any = constant("explicit", Text(), as_="text")
 OF_CREDENTIAL = (col(AgentCredential.created_at), col(AgentCredential.id))
-
-
-def _told(column: str) -> Any:
-    """A column of the credential that every member sees, regardless of scope and deletion (contract:
-    agent_credentials.list).
-    """
-
-    def expression(row: Any, scope: Any) -> Any:
-        credential = table_of(Credential).alias()
-        same = (credential.c.workspace_id == row.workspace_id, credential.c.id == row.credential_id)
-        return scope.scalar(select(credential.c[column]).where(*same))
-
-    return derived(str, expression)
 
 
 def _seen(row: Any, scope: Any) -> Any:
@@ -64,6 +64,14 @@ def _seen(row: Any, scope: Any) -> Any:
     credential, visible = scope.beside(Credential, row, including_deleted=True)
     held = (given.c.agent_id == row.id, credential.c.id == given.c.credential_id)
     return scope.scalar(select(func.count()).select_from(given.join(credential, true())).where(*held, *own, *visible))
+
+
+class GrantSource(StrEnum):
+    """The reason why an agent gets a credential: an assignment, a crew of the credential, or a binding."""
+
+    explicit = "explicit"
+    crew = "crew"
+    binding = "binding"
 
 
 class CredentialsOfAgent(Input):
@@ -75,11 +83,14 @@ class ListAssignments(Paging):
 
 
 class AssignCredential(CredentialsOfAgent):
-    """Credentials with the same `env_var_name` form a pool, used in the order of `priority`, lowest first."""
+    """Credentials with the same `env_var_name` form a pool, used in the order of `priority`, lowest first. With
+    `ttl_seconds`, 30 days at most, the assignment is a lease and ends by itself; 0 means no end.
+    """
 
     credential_id: Annotated[Id, Field(min_length=1)]
     env_var_name: Annotated[str, Field(strict=True, min_length=1, max_length=bounds.CREDENTIAL)]
     priority: Int = 0
+    ttl_seconds: Annotated[int, Field(strict=True, ge=0, le=LONGEST_LEASE)] = 0
 
 
 class OfAssignment(CredentialsOfAgent):
@@ -104,10 +115,41 @@ def list_assignments(scope: QueryScope, agent: Row[Agent], data: CredentialsOfAg
 async def assign_credential(ctx: Context, agent: Agent, data: AssignCredential) -> AgentCredential:
     """Assign a credential to an agent.
 
-    The agent gets the value in the variable of this name. The credential's scope is not checked.
+    The agent gets the value in the variable of this name, in canonical form: upper-case, with `_` for `-`. The
+    credential's scope is not checked.
     """
-    await ctx.get(Credential, data.credential_id, lock=True, missing="Credential not found")
-    return await ctx.insert(AgentCredential(**data.model_dump()), conflict=ASSIGNED)
+    credential = await ctx.get(Credential, data.credential_id, lock=True, missing="Credential not found")
+    made = AgentCredential(**data.model_dump(exclude={"ttl_seconds"}))
+    if data.ttl_seconds:
+        made.lease_issued_at = await ctx.now()
+        made.expires_at = made.lease_issued_at + timedelta(seconds=data.ttl_seconds)
+        made.lease_source = LeaseSource.manual
+        _record_lease(ctx, agent, credential, made.expires_at, data.ttl_seconds)
+    return await ctx.insert(made, conflict=ASSIGNED)
+
+
+def _record_lease(ctx: Context, agent: Agent, credential: Credential, until: datetime, seconds: int) -> None:
+    ends = f"{until:%Y-%m-%dT%H:%M:%SZ}"
+    lease: dict[str, Any] = {
+        "lease_source": LeaseSource.manual.value,
+        "lease_expires_at": ends,
+        "ttl_seconds": seconds,
+        "security_level": credential.security_level,
+    }
+    tell(ctx, credential.id, CredentialEventType.LEASED, leased_to=agent.id, leased_by=ctx.user_id or None, **lease)
+    ctx.record(
+        JournalEntry(
+            entry_type="credential.lease_issued",
+            severity=Severity.notice,
+            actor_type=JournalActor.user if ctx.user_id else JournalActor.system,
+            actor_id=ctx.user_id or None,
+            crew_id=agent.crew_id,
+            agent_id=agent.id,
+            summary=f"{credential.name} leased to {agent.name} until {ends}",
+            payload={"credential_id": credential.id, "credential_name": credential.name} | lease,
+            refs={"credential_id": credential.id},
+        )
+    )
 
 
 @command("agent_credentials.unassign", Action.MANAGE, audit="agent_credential.unassigned", subject=ASSIGNMENT)
@@ -119,10 +161,12 @@ async def unassign_credential(ctx: Context, assignment: AgentCredential, data: O
 
 extend(
     AgentCredential,
-    credential_name=_told("name"),
-    credential_type=_told("type"),
-    credential_provider=_told("provider"),
-    credential_status=_told("status"),
+    credential_name=of_credential("name"),
+    credential_type=of_credential("type"),
+    credential_provider=of_credential("provider"),
+    credential_status=of_credential("status"),
+    expired=derived(bool, lambda row, _: func.coalesce(row.expires_at <= func.now(), constant(False, Boolean()))),
+    grant_source=derived(GrantSource, lambda row, _: EXPLICIT),
     agent=one(Agent, "agent_id"),
     credential=one(Credential, "credential_id"),
 )

@@ -1,8 +1,8 @@
 """The credentials of an agent's run: values by the name of their variable."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from pydantic import SecretStr
@@ -10,7 +10,6 @@ from sqlalchemy import func, or_, select
 from sqlmodel import col
 
 from models.resources.credentials import (
-    AgentCredential,
     Credential,
     CredentialCrew,
     CredentialEvent,
@@ -25,59 +24,58 @@ from models.sealed import Sealed
 from resolvers.instance.vault import Unopenable
 from resolvers.kernel import NOW, AcrossWorkspaces, across_workspaces, constant, instance, interval, log
 from resolvers.kernel.store.across import Everywhere, has_secret
+from resolvers.resources.credentials.delivery import Delivered, delivered, is_held, offered_to
+from resolvers.resources.credentials.fields import fields_of, values_of_fields
 from resolvers.resources.credentials.references import values_of
+from resolvers.resources.credentials.variables import is_free
 
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-STEERING = frozenset({"PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "TERM", "LANG", "PWD"})
-"""Names of variables that control how programs run."""
-STEERING_BEGINS = (
-    "LD_", "BASH_FUNC_", "PYTHON", "NODE_OPTIONS", "PERL", "GIT_SSH", "GIT_EXEC", "GLIBC_", "MALLOC_", "GCONV_",
-    "LOCPATH",
-)  # fmt: skip
 LARGEST = 100_000  # bytes: the kernel takes no longer variable than 128 KiB
-GIVEN = ("id", "agent_id", "credential_id", "env_var_name", "priority")
-SECRET = ("id", "type", "provider", "status", "value", "secret_ref", "last_used_at")
-MOST, MOST_NAMED = 500, 100
+SECRET = ("type", "provider", "value", "secret_ref")
+MOST_NAMED = 100
+
+
+class GivenKind(StrEnum):
+    """Fields are secret or clear; a clear one may be shown."""
+
+    value = "value"
+    secret_field = "secret_field"
+    clear_field = "clear_field"
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One credential of a run. `variable` is empty where its name is invalid that a program could be given."""
+    """One value of a run. `variable` is empty where its name is invalid that a program could be given. `kind`: whether
+    it is the value of a credential, or a field of one.
+    """
 
     credential_id: str
     type: str
     provider: str
     variable: str
     value: str = field(repr=False)
-
-
-def is_variable(name: str) -> bool:
-    """Returns true if an environment may have a variable of this name: it has a shell's form, and affects neither shell
-    nor loader.
-    """
-    return VARIABLE.fullmatch(name) is not None and name not in STEERING and not name.startswith(STEERING_BEGINS)
+    kind: GivenKind = GivenKind.value
 
 
 async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
-    """The agent's credentials by priority; among equals the least recently used comes first. Each use is added to the
-    timeline, once a minute. Credentials that cannot be opened, or that their store does not return, are left out.
+    """The agent's credentials by priority, assignments before bindings, and these before links of the crew; among
+    equals the least recently used comes first. The fields of each follow. Each use is added to the timeline, once a
+    minute. Credentials that cannot be opened, or that their store does not return, are left out.
     """
 
-    async def find(rows: AcrossWorkspaces) -> list[Any]:
+    async def find(rows: AcrossWorkspaces) -> tuple[list[Delivered], list[Any]]:
         here = rows.within(workspace_id)
-        given, secret = here.table(AgentCredential, *GIVEN).c, here.table(Credential, *SECRET).c
-        columns = (secret.id, secret.type, secret.provider, secret.value, secret.secret_ref, given.env_var_name)
-        found = await here.report(
-            select(*columns)
-            .where(*_held(given, secret, agent_id), has_secret(secret.value))
-            .order_by(given.priority, secret.last_used_at.nulls_first(), given.id)
-            .limit(MOST)
-        )
-        await note_uses(here, [row["id"] for row in found], agent_id, "run")
-        return found
+        offered = await here.report(offered_to(here.table, agent_id, *SECRET))
+        found = [each for each in delivered(offered)[0] if each.row["value"] is not None]
+        ids = list(dict.fromkeys(each.row["id"] for each in found))
+        await note_uses(here, ids, agent_id, "run")
+        named = [each.row["id"] for each in found if each.variable]
+        return found, await fields_of(here, named)
 
-    rows = await across_workspaces(find)
-    return [_given(row, value) for row, value in zip(rows, await values_of(rows), strict=True) if value is not None]
+    found, fields = await across_workspaces(find)
+    values = await values_of([each.row for each in found])
+    pairs = [(each, value) for each, value in zip(found, values, strict=True) if value is not None]
+    given = [_given(each, value) for each, value in pairs]
+    return given + await _given_fields(given, fields)
 
 
 async def still_given(
@@ -88,13 +86,13 @@ async def still_given(
     """
     if not given:
         return []
-    ids = [each.credential_id for each in given]
+    ids = list(dict.fromkeys(each.credential_id for each in given))
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
         here = rows.within(workspace_id)
-        given, secret = here.table(AgentCredential, *GIVEN).c, here.table(Credential, "id", "status", "on_runners").c
+        secret = here.table(Credential, "id", "status", "on_runners").c
         allowed = (secret.id.in_(ids), secret.on_runners) if on_runners else (secret.id.in_(ids),)
-        return await here.report(select(secret.id).where(*_held(given, secret, agent_id), *allowed))
+        return await here.report(select(secret.id).where(is_held(here.table, secret, agent_id), *allowed))
 
     held = {row["id"] for row in await across_workspaces(find)}
     return [each for each in given if each.credential_id in held]
@@ -187,24 +185,44 @@ async def note_uses(tables: Everywhere, ids: Sequence[str], agent_id: str | None
     await tables.insert_all(events)
 
 
-def _held(given: Any, secret: Any, agent_id: str) -> tuple[Any, ...]:
-    """The agent's valid credentials."""
-    return (
-        given.agent_id == agent_id,
-        secret.id == given.credential_id,
-        secret.status == constant(CredentialStatus.ACTIVE),
-    )
+def _given(each: Delivered, value: str) -> Given:
+    row = each.row
+    return Given(row["id"], row["type"], row["provider"], each.variable if _fits(value) else "", value)
 
 
-def _given(row: Any, value: str) -> Given:
-    fits = is_variable(row["env_var_name"]) and "\0" not in value and len(value.encode()) <= LARGEST
-    return Given(row["id"], row["type"], row["provider"], row["env_var_name"] if fits else "", value)
+def _fits(value: str) -> bool:
+    return "\0" not in value and len(value.encode()) <= LARGEST
+
+
+async def _given_fields(given: Sequence[Given], fields: Sequence[Any]) -> list[Given]:
+    """The fields of delivered credentials, in variables that begin with the credential's; a variable that is taken is
+    left out.
+    """
+    taken, own = {each.variable for each in given}, set[str]()
+    values = await values_of_fields(fields)
+    of_credential = dict[str, list[tuple[Any, str]]]()
+    for row, value in zip(fields, values, strict=True):
+        if value is not None and _fits(value):
+            of_credential.setdefault(row["credential_id"], []).append((row, value))
+    made = list[Given]()
+    for each in given:
+        if each.variable in own:  # of a pool, the fields belong to the value that is in the variable
+            continue
+        own.add(each.variable)
+        for row, value in of_credential.get(each.credential_id, ()) if each.variable else ():
+            variable = f"{each.variable}_{row['key'].upper()}"
+            if is_free(variable) and variable not in taken:
+                taken.add(variable)
+                kind = GivenKind.secret_field if row["is_secret"] else GivenKind.clear_field
+                made.append(Given(each.credential_id, each.type, "", variable, value, kind))
+    return made
 
 
 def environment(given: Sequence[Given], *, guarded: bool = False) -> dict[str, str]:
     """The variables of a run: among credentials with one name the preferred one.
 
-    `guarded`: no variable contains a SECRET. It is used by the keeper's permission, one command at a time.
+    `guarded`: no variable contains a SECRET or a field of one. It is used by the keeper's permission, one command at a
+    time.
     """
     shown = [each for each in given if each.variable and not (guarded and each.type == CredentialType.SECRET.value)]
     return {each.variable: each.value for each in reversed(shown)}

@@ -42,6 +42,26 @@ def _is_seen(credential: Any, scope: Any) -> Any:
     return or_(scope.may(credential, Action.UPDATE), credential.scope == WORKSPACE, shared)
 
 
+def is_credential_seen(row: Any, scope: Any) -> Any:
+    """True if the caller may see the credential of a row, deleted or not."""
+    credential, visible = scope.beside(Credential, row, including_deleted=True)
+    found = select(ONE).select_from(credential).where(credential.c.id == row.credential_id, *visible)
+    return scope.scalar(found.limit(ONE)).is_not(None)
+
+
+def of_credential(column: str) -> Any:
+    """A column of a row's credential that every reader of the row sees, regardless of scope and deletion (contract:
+    agent_credentials.list).
+    """
+
+    def expression(row: Any, scope: Any) -> Any:
+        credential = table_of(Credential).alias()
+        same = (credential.c.workspace_id == row.workspace_id, credential.c.id == row.credential_id)
+        return scope.scalar(select(credential.c[column]).where(*same))
+
+    return derived(str, expression)
+
+
 def _hearers(credential: Credential, changed: frozenset[str]) -> str:
     """Only managers hear of credentials of crews: the members of the crews are not known here, and read the list."""
     everyone = credential.scope == CredentialScope.WORKSPACE or "scope" in changed

@@ -1,6 +1,7 @@
 """The data that a worker gets with a claimed run: the agent, the request, and the earlier messages."""
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import orjson
@@ -10,7 +11,8 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from models.attention.approvals import ApprovalGate, ApprovalMode
 from models.people.privacy import PeerCard, UserModel
 from models.resources.budgets import Budget
-from models.resources.credentials import AgentCredential
+from models.resources.credential_bindings import CredentialBinding
+from models.resources.credentials import AgentCredential, Credential, CredentialCrew
 from models.resources.skills import AgentSkill, Skill
 from models.staff.agents import Agent, CliAdapter, LlmProvider, ToolProfile
 from models.staff.chats import Message, MessageRole
@@ -20,6 +22,7 @@ from models.staff.runs import BY_WEBHOOK, Run
 from resolvers.attention.approvals import gates_of
 from resolvers.kernel import Action, ById, Code, Context, Output, Refusal, procedure
 from resolvers.kernel.writing.reports import prepared_report
+from resolvers.resources.credentials.delivery import fits, folded
 from resolvers.staff.runs.lifecycle import MISSING
 
 TOLD = 200  # messages; how many of them a model is shown is for the prompt to decide
@@ -140,8 +143,7 @@ def _told(rows: Any) -> Any:
     crew, card = rows(Crew, "id slug persona"), rows(PeerCard, "agent_id user_id content")
     model = rows(UserModel, "user_id content")
     budget, gate = rows(Budget, "id"), rows(ApprovalGate, OF_GATE)
-    given, said = rows(AgentCredential, "agent_id env_var_name"), _history(rows, run)
-    variables = select(given.c.env_var_name).where(given.c.agent_id == agent.c.id).distinct()
+    said = _history(rows, run)
     noted = and_(agent.c.memory_enabled, card.c.agent_id == agent.c.id, card.c.user_id == run.c.triggered_by)
     known = and_(agent.c.memory_enabled, model.c.user_id == run.c.triggered_by)
     joined = run.join(agent, agent.c.id == run.c.agent_id).outerjoin(crew, crew.c.id == agent.c.crew_id)
@@ -156,7 +158,7 @@ def _told(rows: Any) -> Any:
             select(budget).exists().label("budgeted"),
             gates_of(gate, agent).label("gates"),
             _skills(rows, agent).label("skills"),
-            func.array(variables.scalar_subquery()).label("variables"),
+            _variables(rows, agent).label("variables"),
             _runner(rows, agent).label("runner_id"),
             *[said.c[name] for name in SAID],
         )
@@ -184,6 +186,20 @@ def _skills(rows: Any, agent: Any) -> Any:
     ]
     order = aggregate_order_by(func.jsonb_build_object(*told), found.c.display_name, found.c.id)
     return select(func.jsonb_agg(order)).select_from(found).scalar_subquery()
+
+
+def _variables(rows: Any, agent: Any) -> Any:
+    """The variables that credentials are given in, if they can be used."""
+    given, binding = rows(AgentCredential, "agent_id env_var_name").c, rows(CredentialBinding).c
+    link, secret = rows(CredentialCrew, "credential_id crew_id").c, rows(Credential, "id name").c
+    linked = (secret.id == link.credential_id, link.crew_id == agent.c.crew_id)
+    names = [
+        select(folded(given.env_var_name)).where(given.agent_id == agent.c.id),
+        select(folded(binding.slot)).where(fits(binding, agent.c)),
+        select(folded(secret.name)).where(*linked),
+    ]
+    first, *others = [func.array(each.correlate(agent).scalar_subquery()) for each in names]
+    return reduce(func.array_cat, others, first)
 
 
 def _skill(row: Mapping[str, Any], variables: frozenset[str]) -> BriefedSkill:

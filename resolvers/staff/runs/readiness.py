@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlmodel import col
 
 from models.attention.approvals import ApprovalMode
-from models.resources.credentials import AgentCredential, Credential, CredentialStatus, CredentialType
+from models.resources.credentials import Credential, CredentialStatus, CredentialType
 from models.staff.agents import Agent, LlmProvider
 from models.staff.crews import Crew
 from models.workers import Worker
@@ -15,6 +15,7 @@ from resolvers.instance.ports import NotRun
 from resolvers.instance.running import instance
 from resolvers.kernel import GRAPHQL_ONLY, Action, Context, Id, Input, Output, Subject, procedure
 from resolvers.resources.costs.reserving import budgets_of, states
+from resolvers.resources.credentials.delivery import delivered_to
 from resolvers.rules.answering import (
     IMPLIED,
     KEYS,
@@ -40,7 +41,7 @@ from resolvers.staff.runs.lifecycle import why_idle
 from resolvers.staff.runs.pauses import pauses_of
 
 AGENT = Subject(Agent, "agent_id")
-MOST_WORKERS = MOST_CREDENTIALS = 100
+MOST_WORKERS = 100
 NO_WORKER = "No process executes runs. Start one, or set CREWSHIP_ROLE to all."
 NO_ENGINE = "The container engine does not answer: {}"
 IDLE_ON = "Work on {} is paused: the last runs there made no progress."
@@ -169,8 +170,7 @@ async def _means(ctx: Context, agent: Agent, workers: Sequence[Worker]) -> Async
 
 async def _credential_types(ctx: Context, agent: Agent, provider: LlmProvider) -> set[str]:
     """The types of the agent's valid credentials for the provider, whether the caller sees them or not."""
-    given = ctx.select(AgentCredential, col(AgentCredential.agent_id) == agent.id, including_hidden=True)
-    ids = [each.credential_id for each in await given.limit(MOST_CREDENTIALS).all()]
+    ids = [each.row["id"] for each in (await delivered_to(agent.workspace_id, agent.id))[0]]
     valid = (
         col(Credential.id).in_(ids),
         col(Credential.status) == CredentialStatus.ACTIVE,
