@@ -28,6 +28,7 @@ from models.people.service_accounts import ServiceAccount, service_account_id
 from models.people.workspaces import Invitation, Membership, Role, Workspace
 from models.resources.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
 from models.resources.costs import CostDay, ModelCall
+from models.resources.credential_bindings import BindingScope, CredentialBinding, CredentialField
 from models.resources.credentials import (
     AgentCredential,
     Credential,
@@ -182,6 +183,8 @@ def _kept(name: str, crew: Crew, agent: Agent, user: User, secret: Credential) -
         CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),
         CredentialRotation(credential_id=secret.id, grace_seconds=60, expires_at=now(), **here),
         AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="GH_TOKEN", **here),
+        CredentialBinding(credential_id=secret.id, scope=BindingScope.CREW, crew_id=crew.id, slot="GH_TOKEN", **here),
+        CredentialField(credential_id=secret.id, key="account", is_secret=False, value="harbour", **here),
     ]
 
 

@@ -69,6 +69,36 @@ def rotations(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     return Listing("CredentialRotation", rows, TURNED, (100, 500))
 
 
+BY_SLOT: Order = by("slot", "scope", "created_at", "id")
+SOUGHT: dict[str, Rule] = {
+    "scope": lambda row, given: row["scope"] in given,
+    "crewId": "crew_id",
+    "agentId": "agent_id",
+    "credentialId": "credential_id",
+    "slot": lambda row, given: row["slot"] == given.strip().upper().replace("-", "_"),
+}
+
+
+def bindings(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [
+        row
+        for row in tenants(store, asker, "CredentialBinding")
+        if all(fits(row, rule, arguments.get(name)) for name, rule in SOUGHT.items())
+    ]
+    return Listing("CredentialBinding", ordered(rows, BY_SLOT), BY_SLOT)
+
+
+def find_bindings(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    found = bindings(store, asker, arguments)
+    return Listing("CredentialBinding", found.rows, BY_SLOT, (50, 100))
+
+
+def fields(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    credential(store, asker, arguments)
+    rows = [row for row in tenants(store, asker, "CredentialField") if row["credential_id"] == arguments["id"]]
+    return Listing("CredentialField", ordered(rows, by("ordinal", "key")))
+
+
 def told(column: str) -> Value:
     def of_credential(store: Store, _: Asker, row: Row) -> Any:
         return next(r[column] for r in store.tables["credentials"] if r["id"] == row["credential_id"])
@@ -82,9 +112,12 @@ def credential_count(store: Store, _: Asker, row: Row) -> int:
 
 HERE: dict[str, Root] = {
     "credentials": credentials, "credential": credential, "agentCredentials": given_to, "credentialEvents": timeline,
-    "credentialRotations": rotations, "findCredentials": find_credentials,
+    "credentialRotations": rotations, "findCredentials": find_credentials, "credentialBindings": bindings,
+    "findCredentialBindings": find_bindings, "credentialFields": fields,
 }  # fmt: skip
-ORDERS: dict[str, Order] = {"credentials": IN_ORDER, "findCredentials": IN_ORDER}
+ORDERS: dict[str, Order] = {
+    "credentials": IN_ORDER, "findCredentials": IN_ORDER, "findCredentialBindings": BY_SLOT,
+}  # fmt: skip
 DERIVED: dict[tuple[str, str], Value] = {
     ("Credential", "crew_id"): lambda store, asker, row: next(iter(crew_ids(store, asker, row)), None),
     ("Credential", "crew_ids"): crew_ids,
@@ -99,6 +132,9 @@ DERIVED: dict[tuple[str, str], Value] = {
     ),
     ("CredentialRotation", "old_value_gone"): lambda store, asker, row: row["status"] != "ACTIVE",
     ("Agent", "credential_count"): credential_count,
+    ("AgentCredential", "expired"): lambda store, _, row: False,
+    ("AgentCredential", "grant_source"): lambda store, _, row: "explicit",
+    ("CredentialBinding", "credential_name"): told("name"),
     **{("AgentCredential", f"credential_{name}"): told(name) for name in ("name", "type", "provider", "status")},
 }
 

@@ -28,7 +28,7 @@ def by(*keys: str) -> Order:
 
 
 def kind_of(column: str) -> str:
-    kinds = {"seq": "whole", "task_order": "whole", "sort_order": "float", "is_default": "flag"}
+    kinds = {"seq": "whole", "task_order": "whole", "ordinal": "whole", "sort_order": "float", "is_default": "flag"}
     return kinds.get(column, "time" if column.endswith("_at") else "text")
 
 

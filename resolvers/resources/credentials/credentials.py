@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 from sqlmodel import col
 
 from models import bounds
+from models.resources.credential_bindings import CredentialField
 from models.resources.credentials import (
     ROTATION_STATES,
     Credential,
@@ -249,11 +250,13 @@ def links(id: str, crews: list[str]) -> list[CredentialCrew]:
 async def delete_credential(ctx: Context, credential: Credential, data: ById) -> Success:
     """Delete a credential.
 
-    Deletes the value; agents no longer get it. Assignments stay listed until a new credential has the same name.
+    Deletes the value and the fields; agents no longer get them. Assignments stay listed until a new credential has the
+    same name, bindings until they are deleted.
     """
     await ctx.update(Credential, credential.id, value=None, refresh_token=None, oauth_client_secret=None)
     kept = col(CredentialRotation.credential_id) == credential.id
     await ctx.move_all(ROTATION_STATES, RotationStatus.CANCELLED, kept, old_value=None)
+    await ctx.delete_where(CredentialField, col(CredentialField.credential_id) == credential.id)
     await unbind(ctx, credential.id)
     await ctx.delete(Credential, credential.id)
     tell(ctx, credential.id, CredentialEventType.REVOKE, deleted_by=ctx.user_id or None, soft_delete=True)

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from models.actors import ActorType
+from models.resources.credential_bindings import BindingScope, CredentialBinding, CredentialField
 from models.resources.credentials import (
     Credential,
     CredentialCrew,
@@ -92,6 +93,23 @@ def credential_rotation(plot: Plot) -> CredentialRotation:
     return made
 
 
+@entity
+def credential_binding(plot: Plot) -> CredentialBinding:
+    return CredentialBinding(
+        credential_id=plot["credential"].id,
+        scope=BindingScope.AGENT,
+        agent_id=plot["agent"].id,
+        slot="HARBOUR_KEY",
+        **plot.here,
+    )
+
+
+@entity
+def credential_field(plot: Plot) -> CredentialField:
+    credential = plot["credential"]
+    return CredentialField(credential_id=credential.id, key="account", is_secret=False, value="harbour", **plot.here)
+
+
 OF_CREDENTIAL: dict[str, str] = {"id": "credential"}
 REFERENCE = {"secret_ref": "https://bao.example.com/v1/secret/data/quay", "hosts": ["api.example.com"]}
 SENT: dict[str, Any] = REFERENCE | {
@@ -123,5 +141,12 @@ RECIPES = {
         {"env_var_name": "GH_TOKEN", "priority": 3}, ids={"agent_id": "lead", "credential_id": "credential"}
     ),
     "agent_credentials.unassign": Recipe(ids={"agent_id": "agent", "assignment_id": "agent_credential"}),
+    "credential_bindings.create": Recipe({"slot": "gh-token", "scope": "WORKSPACE", "crew_id": None, "agent_id": None}),
+    "credential_bindings.delete": Recipe(ids={"id": "credential_binding"}),
+    "credential_bindings.resolve": Recipe(ids={"agent_id": "agent"}),
+    "credential_fields.list": Recipe(ids=OF_CREDENTIAL),
+    "credential_fields.create": Recipe({"key": "region", "value": "open rye"}, ids=OF_CREDENTIAL),
+    "credential_fields.update": Recipe({"field_key": "account", "value": "open rye"}, ids=OF_CREDENTIAL),
+    "credential_fields.delete": Recipe({"field_key": "account"}, ids=OF_CREDENTIAL),
     "credentials.default_env_var": Recipe({"provider": "GITHUB", "type": "API_KEY"}),
 }
