@@ -30,6 +30,7 @@ async def test_an_agent_is_given_a_credential_once_and_it_is_taken_back(board: B
         "id": answer.json()["id"], "agent_id": board.worker.id, "credential_id": credential["id"],
         "credential_name": credential["name"], "credential_type": "API_KEY", "credential_provider": "GITHUB",
         "credential_status": "ACTIVE", "env_var_name": "GH_TOKEN", "priority": 4, "created_at": row["created_at"],
+        "expired": False, "grant_source": "explicit",
     }  # fmt: skip
     assert (await given(board, credential, env_var_name="OTHER")).status_code == 409
     shown = await board.read(f"{PATH}/{credential['id']}")
