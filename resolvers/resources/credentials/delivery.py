@@ -165,6 +165,16 @@ def _named(chosen: Sequence[Delivered]) -> tuple[list[Delivered], list[str]]:
     return made, warnings
 
 
+def bound_to(tables: Tables, slot: Any, agent_id: Any, crew_id: Any) -> Any:
+    """The statement of the credential that is bound to a slot of an agent."""
+    binding = tables(CredentialBinding).c
+    rank = case(*[(binding.scope == constant(scope), _rank(source)) for scope, source in BINDINGS.items()])
+    here = or_(
+        binding.scope == constant(BindingScope.WORKSPACE), binding.crew_id == crew_id, binding.agent_id == agent_id
+    )
+    return select(binding.credential_id).where(binding.slot == slot, here).order_by(rank).limit(1)
+
+
 def folded(name: Any) -> Any:
     """The slot of a column of names, if the name can be a variable."""
     return func.upper(func.replace(name, constant("-"), constant("_")))

@@ -13,6 +13,7 @@ from models.sealed import Sealed
 from models.staff.agents import Agent
 from resolvers.kernel import AcrossWorkspaces, Scope, across_workspaces, constant
 from resolvers.kernel.store.across import Everywhere, has_secret, supplied
+from resolvers.resources.credentials.delivery import bound_to, folded
 from resolvers.resources.credentials.references import values_of
 from resolvers.resources.integrations.graph import ONE
 from resolvers.resources.integrations.resolution import rules
@@ -20,7 +21,7 @@ from resolvers.rules.mcp_references import arguments_of, names_in, variables_of
 from resolvers.rules.mcp_tools import KnownTool
 
 MOST_SERVERS, MOST_REFERENCES = 32, 200
-GIVEN = ("id", "agent_id", "credential_id", "env_var_name", "priority")
+GIVEN = ("id", "agent_id", "credential_id", "env_var_name", "priority", "expires_at")
 SECRET = ("id", "name", "type", "status", "scope", "value", "secret_ref", "created_at")
 TOOLS = ("crew_integration_id", "tool_name", "enabled", "fingerprint")
 
@@ -115,7 +116,9 @@ async def still_referred(workspace_id: str, agent_id: str, server: GivenServer, 
 
 
 def _usable(here: Everywhere, wanted: Any, agent_id: str | None, crew_id: str | None, *, of_id: bool = False) -> Any:
-    """Credentials that a wanted name stands for, the preferred one first; `of_id`: those with the wanted id."""
+    """Credentials that a wanted name stands for, the preferred one first: assigned ones, the one that is bound to the
+    slot, and those whose names begin so. `of_id`: those with the wanted id.
+    """
     given, secret = here.table(AgentCredential, *GIVEN), here.table(Credential, *SECRET)
     own = here.table(CredentialCrew, "id", "credential_id", "crew_id").c
     agents = here.table(Agent, "id", "crew_id", including_deleted=True).c
@@ -126,17 +129,19 @@ def _usable(here: Everywhere, wanted: Any, agent_id: str | None, crew_id: str | 
     beginning = func.replace(func.lower(name), constant("_"), constant("-"))
     by_name = func.starts_with(secret.c.name, beginning)
     seen = or_(secret.c.scope == constant(CredentialScope.WORKSPACE), of_crew)
-    held = (given.c.agent_id == agent, given.c.credential_id == secret.c.id, given.c.env_var_name == name)
+    lasting = or_(given.c.expires_at.is_(None), given.c.expires_at > func.now())
+    held = (given.c.agent_id == agent, given.c.credential_id == secret.c.id, given.c.env_var_name == name, lasting)
+    bound = bound_to(here.table, folded(name), agent, crew).correlate(wanted).scalar_subquery()
     return (
         select(secret.c.id, secret.c.type, secret.c.value, secret.c.secret_ref)
         .select_from(secret.outerjoin(given, and_(*held)))
         .where(
             secret.c.status == constant(CredentialStatus.ACTIVE),
             has_secret(secret.c.value),
-            or_(given.c.id.is_not(None), and_(by_name, seen)),
+            or_(given.c.id.is_not(None), secret.c.id == bound, and_(by_name, seen)),
             *([secret.c.id == wanted.c.credential_id] if of_id else []),
         )
-        .order_by(given.c.id.is_(None), given.c.priority, secret.c.created_at.desc(), secret.c.id.desc())
+        .order_by(given.c.id.is_(None), given.c.priority, secret.c.id.is_distinct_from(bound), secret.c.created_at.desc(), secret.c.id.desc())
         .correlate(wanted)
     )
 
