@@ -9,7 +9,6 @@ from sqlalchemy import Boolean, Text, func, select, true
 from sqlmodel import col
 
 from models import bounds
-from models.base import table_of
 from models.oversight.journal import JournalActor, JournalEntry, Severity
 from models.resources.credentials import (
     AgentCredential,

@@ -1,4 +1,4 @@
-"""The credentials that an agent gets as variables, and why: by an assignment, a binding, or a crew of the credential."""
+"""The credentials that an agent gets as variables, and why: an assignment, a binding, or a crew of the credential."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,9 @@ OF_BINDINGS: Final = frozenset(BINDINGS.values())
 def fits(binding: Any, agent: Any) -> Any:
     """The condition of bindings whose scope contains the agent, a row of `agents`."""
     return or_(
-        binding.scope == constant(BindingScope.WORKSPACE), binding.crew_id == agent.crew_id, binding.agent_id == agent.id
+        binding.scope == constant(BindingScope.WORKSPACE),
+        binding.crew_id == agent.crew_id,
+        binding.agent_id == agent.id,
     )
 
 
@@ -144,17 +146,23 @@ def _chosen(rows: Sequence[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
             yield row
 
 
+def _name_of(each: Delivered) -> str:
+    """The name of an assignment was chosen for a variable, so its canonical form is no change."""
+    return (canonical(each.asked) or each.asked) if each.source is SlotSource.agent_grant else each.asked
+
+
 def _named(chosen: Sequence[Delivered]) -> tuple[list[Delivered], list[str]]:
-    legal = {each.asked for each in chosen if LEGAL.fullmatch(each.asked)}
+    legal = {name for each in chosen if LEGAL.fullmatch(name := _name_of(each))}
     held, made, warnings = dict[str, str](), list[Delivered](), list[str]()
     for each in chosen:
-        folded = each.asked if each.asked in legal else canonical(each.asked)
+        name = _name_of(each)
+        folded = name if name in legal else canonical(name)
         fault = None
         if folded is None or not is_variable(folded):
             fault = NO_VARIABLE
-        elif (each.asked != folded and folded in legal) or held.setdefault(folded, each.asked) != each.asked:
+        elif (name != folded and folded in legal) or held.setdefault(folded, name) != name:
             fault = TAKEN
-        if fault is None and folded != each.asked and each.source is SlotSource.crew_link:
+        if fault is None and folded != name:
             warnings.append(FOLDED.format(name=each.row["name"], variable=folded))
         if fault is None:
             made.append(Delivered(each.row, each.source, each.asked, folded or ""))

@@ -39,7 +39,6 @@ from resolvers.kernel.ground.inputs import TRIMMED
 from resolvers.kernel.store.across import Everywhere
 from resolvers.resources.credentials.credentials import CREDENTIAL
 from resolvers.resources.credentials.graph import is_credential_seen
-from resolvers.resources.credentials.shapes import SecretText
 
 KEY: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 OWN: Final = frozenset({"username", "value", "password"})
@@ -61,11 +60,13 @@ def _key(key: str) -> str:
 def _filled(value: str) -> str:
     if not value:
         raise PydanticCustomError("value", "must not be empty")
+    if len(value.encode(errors="surrogatepass")) > bounds.SECRET:
+        raise PydanticCustomError("value", f"must have at most {bounds.SECRET:,} bytes")
     return value
 
 
 FieldKey = Annotated[str, Field(strict=True, max_length=bounds.NAME), AfterValidator(_key), TRIMMED]
-FieldValue = Annotated[SecretText, AfterValidator(_filled)]
+FieldValue = Annotated[str, Field(strict=True, max_length=bounds.SECRET, repr=False), AfterValidator(_filled)]
 
 
 class AddField(ById):

@@ -141,7 +141,13 @@ def _usable(here: Everywhere, wanted: Any, agent_id: str | None, crew_id: str | 
             or_(given.c.id.is_not(None), secret.c.id == bound, and_(by_name, seen)),
             *([secret.c.id == wanted.c.credential_id] if of_id else []),
         )
-        .order_by(given.c.id.is_(None), given.c.priority, secret.c.id.is_distinct_from(bound), secret.c.created_at.desc(), secret.c.id.desc())
+        .order_by(
+            given.c.id.is_(None),
+            given.c.priority,
+            secret.c.id.is_distinct_from(bound),
+            secret.c.created_at.desc(),
+            secret.c.id.desc(),
+        )
         .correlate(wanted)
     )
 

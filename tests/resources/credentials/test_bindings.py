@@ -1,6 +1,7 @@
 """Which credential fills which slot: bindings, their order and their visibility, and the variables of an agent."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,10 @@ BINDINGS = f"{PATH}/bindings"
 async def bind(board: Board, credential: dict[str, Any], slot: str, person: Person | None = None, **fields: Any) -> Any:
     body = {"credential_id": credential["id"], "slot": slot} | fields
     return await board.ask("POST", BINDINGS, body, person or board.world.admin)
+
+
+async def listed(board: Board, person: Person, **query: str) -> int:
+    return len((await replace(board, person=person).read(BINDINGS, **query))["bindings"])
 
 
 async def resolved(board: Board, agent: Agent | None = None, person: Person | None = None) -> dict[str, Any]:
@@ -120,17 +125,12 @@ async def test_members_see_bindings_of_the_credentials_that_they_see(board: Boar
     own = await Board.of(board.world)
     credential, slot = await made(own, crew_ids=[own.crew.id]), word().upper()
     assert (await bind(own, credential, slot)).status_code == 201
-    seen = [
-        len((await own.ask("GET", f"{BINDINGS}?slot={slot}", None, person)).json()["bindings"])
-        for person in (own.person, own.world.member)
-    ]
+    seen = [await listed(own, person, slot=slot) for person in (own.person, own.world.member)]
     await own.world.add(CrewMember(crew_id=own.crew.id, user_id=own.world.viewer.user_id, **own.here))
-    assert [*seen, len((await own.ask("GET", f"{BINDINGS}?slot={slot}", None, own.world.viewer)).json()["bindings"])] == [
-        1, 0, 1,
-    ]  # fmt: skip
+    assert [*seen, await listed(own, own.world.viewer, slot=slot)] == [1, 0, 1]
     assert await sources(own, slot) == [(credential["name"], "workspace_binding")]
-    for query in ("scope=TEAM", f"crew_id={UNKNOWN}", "slot=a b", f"credential_id={UNKNOWN}&slot={slot}"):
-        assert (await own.ask("GET", f"{BINDINGS}?{query}")).json() == {"bindings": []}
+    for query in ({"scope": "TEAM"}, {"crew_id": UNKNOWN}, {"slot": "a b"}, {"credential_id": UNKNOWN, "slot": slot}):
+        assert await listed(own, own.person, **query) == 0
 
 
 async def test_the_most_specific_scope_wins_and_an_assignment_before_it(board: Board) -> None:
@@ -229,6 +229,9 @@ async def test_a_lease_ends_and_no_other_way_takes_its_place(board: Board) -> No
     assert credential["id"] not in {each.credential_id for each in held}
 
 
+BIND = """
+mutation($ws: ID, $input: CreateBindingInput!) { createCredentialBinding(workspaceId: $ws, input: $input) { slot } }
+"""
 SLOTS = """
 query($ws: ID, $agent: ID!, $slot: String) {
   agentCredentialSlots(workspaceId: $ws, agentId: $agent) { slots { slot credentialName source } warnings }
@@ -241,11 +244,10 @@ query($ws: ID, $agent: ID!, $slot: String) {
 async def test_graphql_shows_the_same(board: Board) -> None:
     own, slot = await Board.of(board.world), word().upper()
     credential = await made(own)
-    bound = "mutation($ws: ID, $input: CreateBindingInput!) { createCredentialBinding(workspaceId: $ws, input: $input) { slot } }"
     sent = {"slot": slot.lower(), "scope": "AGENT", "agentId": own.worker.id, "credentialId": credential["id"]}
-    answer = await own.world.graphql(own.world.admin, bound, ws=own.crew.workspace_id, input=sent)
+    answer = await own.world.graphql(own.world.admin, BIND, {"input": sent})
     assert answer["data"] == {"createCredentialBinding": {"slot": slot}}, answer
-    answer = await own.world.graphql(own.person, SLOTS, ws=own.crew.workspace_id, agent=own.worker.id, slot=slot)
+    answer = await own.world.graphql(own.person, SLOTS, {"agent": own.worker.id, "slot": slot})
     shown = answer["data"]
     assert {"slot": slot, "credentialName": credential["name"], "source": "agent_binding"} in shown[
         "agentCredentialSlots"
