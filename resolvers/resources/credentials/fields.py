@@ -168,7 +168,7 @@ async def _stored(ctx: Context, id: str, value: str, secret: bool) -> dict[str, 
     """The columns of a value: sealed or clear, never both."""
     if not secret:
         return {"value": value, "sealed": None}
-    place = {"table": CredentialField, "column": "sealed", "row_id": id}
+    place: Any = {"table": CredentialField, "column": "sealed", "row_id": id}
     return {"value": None, "sealed": await instance.vault.seal(value, **place, workspace_id=ctx.workspace_id)}
 
 
