@@ -42,7 +42,7 @@ PAST_THE_DOOR = {
     ("resolvers/staff/runs/listing.py", "RunTag"): "the tags of a run, tied to its workspace",
     ("resolvers/work/issues/naming.py", "Agent"): "the LEAD of the crew that numbers an issue, tied to its workspace",
     (
-        "resolvers/resources/credentials/assignments.py",
+        "resolvers/resources/credentials/graph.py",
         "Credential",
     ): "what every member may know of it, tied to its workspace",
     (

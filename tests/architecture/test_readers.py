@@ -34,6 +34,7 @@ UNREAD = {
 """Columns that nothing reads, each with the reason for it."""
 
 SHOWN: dict[str, str] = {
+    "agent_credentials": "lease_source",
     "agent_skills": "config",
     "agents": "cli_tools schedule_last_run learning_set_by_user_id learning_set_at learning_reason",
     "approvals": "requested_by decided_by",

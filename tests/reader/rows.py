@@ -19,7 +19,6 @@ from models.people.service_accounts import ServiceAccount, service_account_id
 from models.people.workspaces import Invitation, Membership, Role, Workspace
 from models.resources.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
 from models.resources.costs import ModelCall, ModelPrice
-from models.resources.credential_bindings import BindingScope, CredentialBinding, CredentialField
 from models.resources.credentials import (
     AgentCredential,
     Credential,
@@ -46,6 +45,7 @@ from tests.generation.domains import ENTITIES, SOWN
 from tests.generation.entities import lacking, planted
 from tests.reader.attention_rows import needy
 from tests.reader.chat_rows import said
+from tests.reader.credential_rows import filled
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
 from tests.reader.keeper_rows import asked
@@ -373,12 +373,7 @@ class Sower:
             for agent in self.random.sample(agents[:3], 2) if number else agents[:6]:
                 given = {"env_var_name": self.random.choice("ABC"), "priority": self.random.randrange(3)}
                 yield AgentCredential(agent_id=agent.id, credential_id=secret.id, **given, **self.here)
-            owner: dict[str, Any] = {"scope": BindingScope.AGENT, "agent_id": agents[number % 4].id}
-            bound: dict[str, Any] = {"slot": f"S{number % 5}", "created_at": self.time()}
-            yield CredentialBinding(credential_id=secret.id, **owner, **bound, **self.here)
-            for key in "cab"[: number % 4]:
-                field = {"key": key, "ordinal": self.random.randrange(2), "is_secret": False, "value": self.text()}
-                yield CredentialField(credential_id=secret.id, **field, **self.here)
+            yield from filled(self, secret, agents[number % 4], number)
             for _ in range(self.random.randrange(4) if number else 9):
                 told = {"event_type": CredentialEventType.TEST, "occurred_at": self.time()}
                 turned: dict[str, Any] = {"rotated_at": self.time(), "expires_at": self.time(), "grace_seconds": 5}

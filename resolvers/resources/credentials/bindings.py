@@ -143,7 +143,7 @@ find_bindings = list_bindings.paged("credential_bindings.find")
 
 @command("credential_bindings.create", Action.MANAGE, audit="credential_binding.created", errors=(Code.CONFLICT,))
 async def create_binding(ctx: Context, data: CreateBinding) -> CredentialBinding:
-    """Bind a credential to a slot.
+    """Create a binding of a credential to a slot.
 
     The agents in the scope get the credential in the variable of this name with their next run. Of one slot an agent
     gets the binding of the most specific scope: its own, then the crew's, then the workspace's. That binding holds the

@@ -99,7 +99,7 @@ def _rank(source: SlotSource | None) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class GivenCredential:
     """A credential that the agent gets, from its `row`. `variable` is the name in the environment; empty if there is
     none. `asked`: the name before it was folded.
     """
@@ -110,14 +110,14 @@ class Delivered:
     variable: str = ""
 
 
-def delivered(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Delivered], list[str]]:
+def delivered(rows: Sequence[Mapping[str, Any]]) -> tuple[list[GivenCredential], list[str]]:
     """The credentials of offered rows in order of delivery, and warnings about those that have no variable."""
-    chosen = [Delivered(row, SOURCES[row["rank"]], row["variable"] or row["name"]) for row in _chosen(rows)]
+    chosen = [GivenCredential(row, SOURCES[row["rank"]], row["variable"] or row["name"]) for row in _chosen(rows)]
     chosen.sort(key=lambda each: (each.row["priority"], SOURCES.index(each.source)))
     return _named(chosen)
 
 
-async def delivered_to(workspace_id: str, agent_id: str) -> tuple[list[Delivered], list[str]]:
+async def delivered_to(workspace_id: str, agent_id: str) -> tuple[list[GivenCredential], list[str]]:
     """The same of an agent, whether the caller sees the credentials or not."""
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
@@ -146,14 +146,14 @@ def _chosen(rows: Sequence[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
             yield row
 
 
-def _name_of(each: Delivered) -> str:
+def _name_of(each: GivenCredential) -> str:
     """The name of an assignment was chosen for a variable, so its canonical form is no change."""
     return (canonical(each.asked) or each.asked) if each.source is SlotSource.agent_grant else each.asked
 
 
-def _named(chosen: Sequence[Delivered]) -> tuple[list[Delivered], list[str]]:
+def _named(chosen: Sequence[GivenCredential]) -> tuple[list[GivenCredential], list[str]]:
     legal = {name for each in chosen if LEGAL.fullmatch(name := _name_of(each))}
-    held, made, warnings = dict[str, str](), list[Delivered](), list[str]()
+    held, made, warnings = dict[str, str](), list[GivenCredential](), list[str]()
     for each in chosen:
         name = _name_of(each)
         folded = name if name in legal else canonical(name)
@@ -165,7 +165,7 @@ def _named(chosen: Sequence[Delivered]) -> tuple[list[Delivered], list[str]]:
         if fault is None and folded != name:
             warnings.append(FOLDED.format(name=each.row["name"], variable=folded))
         if fault is None:
-            made.append(Delivered(each.row, each.source, each.asked, folded or ""))
+            made.append(GivenCredential(each.row, each.source, each.asked, folded or ""))
             continue
         warnings.append(fault.format(name=each.row["name"], variable=folded or each.asked))
         if each.source is SlotSource.agent_grant:  # a key of a provider needs no variable

@@ -24,7 +24,7 @@ from models.sealed import Sealed
 from resolvers.instance.vault import Unopenable
 from resolvers.kernel import NOW, AcrossWorkspaces, across_workspaces, constant, instance, interval, log
 from resolvers.kernel.store.across import Everywhere, has_secret
-from resolvers.resources.credentials.delivery import Delivered, delivered, is_held, offered_to
+from resolvers.resources.credentials.delivery import GivenCredential, delivered, is_held, offered_to
 from resolvers.resources.credentials.fields import fields_of, values_of_fields
 from resolvers.resources.credentials.references import values_of
 from resolvers.resources.credentials.variables import is_free
@@ -62,7 +62,7 @@ async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
     minute. Credentials that cannot be opened, or that their store does not return, are left out.
     """
 
-    async def find(rows: AcrossWorkspaces) -> tuple[list[Delivered], list[Any]]:
+    async def find(rows: AcrossWorkspaces) -> tuple[list[GivenCredential], list[Any]]:
         here = rows.within(workspace_id)
         offered = await here.report(offered_to(here.table, agent_id, *SECRET))
         found = [each for each in delivered(offered)[0] if each.row["value"] is not None]
@@ -185,7 +185,7 @@ async def note_uses(tables: Everywhere, ids: Sequence[str], agent_id: str | None
     await tables.insert_all(events)
 
 
-def _given(each: Delivered, value: str) -> Given:
+def _given(each: GivenCredential, value: str) -> Given:
     row = each.row
     return Given(row["id"], row["type"], row["provider"], each.variable if _fits(value) else "", value)
 
