@@ -43,8 +43,8 @@ class CredentialBinding(TenantTable, table=True):
             name="credential_bindings_of_slot_key",
             postgresql_nulls_not_distinct=True,
         ),
-        CheckConstraint("(scope = 'CREW') = (crew_id IS NOT NULL)", name="crew"),
-        CheckConstraint("(scope = 'AGENT') = (agent_id IS NOT NULL)", name="agent"),
+        CheckConstraint("(scope = 'CREW') = (crew_id IS NOT NULL)", name="to_crew"),
+        CheckConstraint("(scope = 'AGENT') = (agent_id IS NOT NULL)", name="to_agent"),
         belongs_to("credential_id", "credentials", ondelete="CASCADE"),
         belongs_to("crew_id", "crews", ondelete="CASCADE"),
         belongs_to("agent_id", "agents", ondelete="CASCADE"),
@@ -68,8 +68,8 @@ class CredentialField(TenantTable, Timestamps, table=True):
 
     __tablename__ = "credential_fields"
     __table_args__ = (
-        UniqueConstraint("credential_id", "key"),
-        CheckConstraint("is_secret = (value IS NULL) AND is_secret = (sealed IS NOT NULL)", name="one_value"),
+        UniqueConstraint("workspace_id", "credential_id", "key"),
+        CheckConstraint("is_secret = (value IS NULL) AND is_secret = (sealed IS NOT NULL)", name="value"),
         belongs_to("credential_id", "credentials", ondelete="CASCADE"),
     )
     credential_id: str

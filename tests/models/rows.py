@@ -184,6 +184,9 @@ def _kept(name: str, crew: Crew, agent: Agent, user: User, secret: Credential) -
         CredentialRotation(credential_id=secret.id, grace_seconds=60, expires_at=now(), **here),
         AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="GH_TOKEN", **here),
         CredentialBinding(credential_id=secret.id, scope=BindingScope.CREW, crew_id=crew.id, slot="GH_TOKEN", **here),
+        CredentialBinding(
+            credential_id=secret.id, scope=BindingScope.AGENT, agent_id=agent.id, slot="GH_TOKEN", **here
+        ),
         CredentialField(credential_id=secret.id, key="account", is_secret=False, value="harbour", **here),
     ]
 

@@ -69,6 +69,9 @@ SEEN_ROWS |= {("missions.find", f"{key}_id"): NAMED for key in ("lead_agent", "c
 SEEN_ROWS |= {("missions.find_one", "crew_id"): NAMED}
 SEEN_ROWS |= {("work_pauses.list", f"{key}_id"): NAMED for key in ("mission", "agent")}
 SEEN_ROWS |= {("model_calls.list", f"{key}_id"): NAMED for key in ("run", "mission", "agent", "crew")}
+SEEN_ROWS |= {
+    (f"credential_bindings.{name}", f"{key}_id"): NAMED for name in ("list", "find") for key in ("agent", "crew")
+}
 SEEN_ROWS |= {("chats.find", f"{key}_id"): NAMED for key in ("agent", "crew")}
 SEEN_ROWS |= {("runs.find", f"{key}_id"): NAMED for key in ("mission", "issue", "agent", "crew")}
 SEEN_ROWS |= {("budgets.list", f"{key}_id"): NAMED for key in ("mission", "agent", "crew")}

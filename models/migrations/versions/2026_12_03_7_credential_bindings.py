@@ -22,8 +22,8 @@ BINDINGS = """
         created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         CONSTRAINT credential_bindings_of_slot_key
             UNIQUE NULLS NOT DISTINCT (workspace_id, scope, crew_id, agent_id, slot),
-        CONSTRAINT credential_bindings_crew_check CHECK ((scope = 'CREW') = (crew_id IS NOT NULL)),
-        CONSTRAINT credential_bindings_agent_check CHECK ((scope = 'AGENT') = (agent_id IS NOT NULL)),
+        CONSTRAINT credential_bindings_to_crew_check CHECK ((scope = 'CREW') = (crew_id IS NOT NULL)),
+        CONSTRAINT credential_bindings_to_agent_check CHECK ((scope = 'AGENT') = (agent_id IS NOT NULL)),
         FOREIGN KEY (workspace_id, credential_id) REFERENCES credentials (workspace_id, id) ON DELETE CASCADE,
         FOREIGN KEY (workspace_id, crew_id) REFERENCES crews (workspace_id, id) ON DELETE CASCADE,
         FOREIGN KEY (workspace_id, agent_id) REFERENCES agents (workspace_id, id) ON DELETE CASCADE,
@@ -50,8 +50,8 @@ FIELDS = """
         value varchar(65536),
         sealed bytea CONSTRAINT credential_fields_sealed_check
             CHECK (substring(sealed FROM 1 FOR 1) = '\\xff'::bytea),
-        UNIQUE (credential_id, key),
-        CONSTRAINT credential_fields_one_value_check
+        UNIQUE (workspace_id, credential_id, key),
+        CONSTRAINT credential_fields_value_check
             CHECK (is_secret = (value IS NULL) AND is_secret = (sealed IS NOT NULL)),
         CONSTRAINT credential_fields_size_check CHECK (octet_length(sealed) <= 262272),
         FOREIGN KEY (workspace_id, credential_id) REFERENCES credentials (workspace_id, id) ON DELETE CASCADE,

@@ -105,6 +105,12 @@ def credential_binding(plot: Plot) -> CredentialBinding:
 
 
 @entity
+def binding_of_crew(plot: Plot) -> CredentialBinding:
+    owner = {"scope": BindingScope.CREW, "crew_id": plot["crew"].id}
+    return CredentialBinding(credential_id=plot["credential"].id, slot="CREW_KEY", **owner, **plot.here)
+
+
+@entity
 def credential_field(plot: Plot) -> CredentialField:
     credential = plot["credential"]
     return CredentialField(credential_id=credential.id, key="account", is_secret=False, value="harbour", **plot.here)
@@ -141,7 +147,9 @@ RECIPES = {
         {"env_var_name": "GH_TOKEN", "priority": 3}, ids={"agent_id": "lead", "credential_id": "credential"}
     ),
     "agent_credentials.unassign": Recipe(ids={"agent_id": "agent", "assignment_id": "agent_credential"}),
-    "credential_bindings.create": Recipe({"slot": "gh-token", "scope": "WORKSPACE", "crew_id": None, "agent_id": None}),
+    "credential_bindings.create": Recipe(
+        {"slot": "gh-token", "scope": "CREW", "agent_id": None}, ids={"crew_id": "crew"}, chosen=frozenset({"agent_id"})
+    ),
     "credential_bindings.delete": Recipe(ids={"id": "credential_binding"}),
     "credential_bindings.resolve": Recipe(ids={"agent_id": "agent"}),
     "credential_fields.list": Recipe(ids=OF_CREDENTIAL),
