@@ -69,7 +69,7 @@ class CredentialField(TenantTable, Timestamps, table=True):
     __tablename__ = "credential_fields"
     __table_args__ = (
         UniqueConstraint("workspace_id", "credential_id", "key"),
-        CheckConstraint("is_secret = (value IS NULL) AND is_secret = (sealed IS NOT NULL)", name="value"),
+        CheckConstraint("is_secret = (value IS NULL) AND is_secret = (sealed IS NOT NULL)", name="value_or_seal"),
         belongs_to("credential_id", "credentials", ondelete="CASCADE"),
     )
     credential_id: str

@@ -150,6 +150,7 @@ CHILDREN = {
     ("Credential", "rotations"): ("credentials", "p.name", "SELECT credential_id AS key FROM credential_rotations"),
     ("Credential", "events"): ("credentials", "p.name", "SELECT credential_id AS key FROM credential_events"),
     ("Credential", "assignments"): ("credentials", "p.name", "SELECT credential_id AS key FROM agent_credentials"),
+    ("Credential", "bindings"): ("credentials", "p.name", "SELECT credential_id AS key FROM credential_bindings"),
     ("Agent", "credentials"): ("agents", "p.slug", "SELECT agent_id AS key FROM agent_credentials"),
     ("Crew", "credentials"): ("crews", "p.slug", "SELECT crew_id AS key FROM credential_crews"),
     ("Chat", "messages"): ("chats", "''", "SELECT chat_id AS key FROM messages"),

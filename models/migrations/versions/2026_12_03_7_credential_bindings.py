@@ -51,7 +51,7 @@ FIELDS = """
         sealed bytea CONSTRAINT credential_fields_sealed_check
             CHECK (substring(sealed FROM 1 FOR 1) = '\\xff'::bytea),
         UNIQUE (workspace_id, credential_id, key),
-        CONSTRAINT credential_fields_value_check
+        CONSTRAINT credential_fields_value_or_seal_check
             CHECK (is_secret = (value IS NULL) AND is_secret = (sealed IS NOT NULL)),
         CONSTRAINT credential_fields_size_check CHECK (octet_length(sealed) <= 262272),
         FOREIGN KEY (workspace_id, credential_id) REFERENCES credentials (workspace_id, id) ON DELETE CASCADE,

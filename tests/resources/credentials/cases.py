@@ -148,7 +148,8 @@ RECIPES = {
     ),
     "agent_credentials.unassign": Recipe(ids={"agent_id": "agent", "assignment_id": "agent_credential"}),
     "credential_bindings.create": Recipe(
-        {"slot": "gh-token", "scope": "CREW", "agent_id": None}, ids={"crew_id": "crew"}, chosen=frozenset({"agent_id"})
+        {"slot": "gh-token", "scope": "CREW", "crew_id": lambda world: world.home["crew"].id, "agent_id": None},
+        chosen=frozenset({"agent_id"}),
     ),
     "credential_bindings.delete": Recipe(ids={"id": "credential_binding"}),
     "credential_bindings.resolve": Recipe(ids={"agent_id": "agent"}),
