@@ -11,10 +11,10 @@ from models.staff.agents import Agent
 
 
 def filled(rows: Any, secret: Credential, agent: Agent, number: int) -> Iterator[SQLModel]:
-    """A slot of an agent, and up to three fields, of which some have one place."""
-    slot: dict[str, Any] = {"slot": f"S{number % 5}", "created_at": rows.time()}
-    scope = {"scope": BindingScope.AGENT, "agent_id": agent.id}
-    yield CredentialBinding(credential_id=secret.id, **scope, **slot, **rows.here)
+    """Slots of an agent, many of the first credential, and up to three fields, of which some have one place."""
+    scope: dict[str, Any] = {"scope": BindingScope.AGENT, "agent_id": agent.id}
+    for slot in [f"S{number % 5}"] if number else [f"T{place}" for place in range(9)]:
+        yield CredentialBinding(credential_id=secret.id, slot=slot, created_at=rows.time(), **scope, **rows.here)
     for key in "cab"[: number % 4]:
         field = {"key": key, "ordinal": rows.random.randrange(2), "is_secret": False, "value": rows.text()}
         yield CredentialField(credential_id=secret.id, **field, **rows.here)
