@@ -1,4 +1,4 @@
-"""Rows of bindings and of fields of credentials."""
+"""Rows beside credentials: their crews, bindings and fields."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,8 +6,15 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from models.resources.credential_bindings import BindingScope, CredentialBinding, CredentialField
-from models.resources.credentials import Credential
+from models.resources.credentials import Credential, CredentialCrew
 from models.staff.agents import Agent
+from models.staff.crews import Crew
+
+
+def linked(rows: Any, secret: Credential, crews: list[Crew]) -> Iterator[SQLModel]:
+    """The crews of a credential, two at most."""
+    for place, crew in enumerate(rows.random.sample(crews, min(2, len(crews)))):
+        yield CredentialCrew(credential_id=secret.id, crew_id=crew.id, position=place, **rows.here)
 
 
 def filled(rows: Any, secret: Credential, agent: Agent, number: int) -> Iterator[SQLModel]:

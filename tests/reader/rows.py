@@ -22,7 +22,6 @@ from models.resources.costs import ModelCall, ModelPrice
 from models.resources.credentials import (
     AgentCredential,
     Credential,
-    CredentialCrew,
     CredentialEvent,
     CredentialEventType,
     CredentialRotation,
@@ -45,7 +44,7 @@ from tests.generation.domains import ENTITIES, SOWN
 from tests.generation.entities import lacking, planted
 from tests.reader.attention_rows import needy
 from tests.reader.chat_rows import said
-from tests.reader.credential_rows import filled
+from tests.reader.credential_rows import filled, linked
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
 from tests.reader.keeper_rows import asked
@@ -368,8 +367,7 @@ class Sower:
                 **self.here,
             )
             yield secret
-            for place, crew in enumerate(self.random.sample(crews, min(2, len(crews)))):
-                yield CredentialCrew(credential_id=secret.id, crew_id=crew.id, position=place, **self.here)
+            yield from linked(self, secret, crews)
             for agent in self.random.sample(agents[:3], 2) if number else agents[:6]:
                 given = {"env_var_name": self.random.choice("ABC"), "priority": self.random.randrange(3)}
                 yield AgentCredential(agent_id=agent.id, credential_id=secret.id, **given, **self.here)
