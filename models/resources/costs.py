@@ -1,11 +1,12 @@
 """The costs of model calls: a row for each call, and their sums by day."""
 
 from datetime import date, datetime
+from enum import StrEnum
 
 from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, UniqueConstraint, text
 from sqlmodel import Field
 
-from models.base import TenantRow, TenantTable, Timestamps, stored_at, tenant_id, text_field
+from models.base import TenantRow, TenantTable, Timestamps, enum_field, stored_at, tenant_id, text_field
 from models.bounds import ID, LINE
 from models.personal_data import NOTHING
 
@@ -15,6 +16,13 @@ have a row of their own behind them.
 """
 
 
+class BillingMode(StrEnum):
+    """The billing of a model call: by its tokens, or with a subscription, which costs the same for any use."""
+
+    metered = "metered"
+    flat_rate = "flat_rate"
+
+
 class ModelCall(TenantTable, table=True):
     """A model call, booked with the step of the run that made it: once, even if the step is repeated.
 
@@ -22,13 +30,30 @@ class ModelCall(TenantTable, table=True):
 
     The ledger outlives the rows that it names, and has no foreign keys. `crew_id` is the agent's crew at the time; an
     issue is a mission, too. `cost_micros` are millionths of a US dollar, null if the price is unknown. `estimated`: the
-    provider reported no numbers, and the tokens were counted here.
+    provider reported no numbers, and the tokens were counted here. A call at a flat rate costs nothing.
+
+    `quota_remaining_pct` and `quota_window` are the rest of the provider's quota as a program reported it,
+    `rate_limited` its report that the provider refused the call for now.
     """
 
     __tablename__ = "model_calls"
     __table_args__ = (
         UniqueConstraint("workspace_id", "run_id", "step"),
         Index("model_calls_list_idx", "workspace_id", "created_at", "id"),
+        Index(
+            "model_calls_paid_idx",
+            "workspace_id",
+            "created_at",
+            postgresql_include=["crew_id", "agent_id", "cost_micros"],
+            postgresql_where=text("cost_micros > 0"),
+        ),
+        Index(
+            "model_calls_flat_idx",
+            "workspace_id",
+            "created_at",
+            postgresql_include=["provider", "subscription_plan", "input_tokens", "output_tokens"],
+            postgresql_where=text("billing_mode = 'flat_rate'"),
+        ),
         Index("model_calls_unpriced_idx", "workspace_id", "created_at", postgresql_where=text("cost_micros IS NULL")),
         *[
             Index(f"model_calls_{key}_idx", "workspace_id", key, "created_at", "id")
@@ -49,6 +74,11 @@ class ModelCall(TenantTable, table=True):
     cache_creation_tokens: int = Field(default=0, sa_type=BigInteger)
     cost_micros: int | None = Field(default=None, sa_type=BigInteger)
     estimated: bool = False
+    billing_mode: BillingMode = enum_field(BillingMode.metered)
+    subscription_plan: str | None = text_field(LINE, default=None, holds=NOTHING)
+    quota_remaining_pct: float | None = None
+    quota_window: str | None = text_field(LINE, default=None, holds=NOTHING)
+    rate_limited: bool = False
     created_at: datetime = stored_at("clock_timestamp()")
 
 

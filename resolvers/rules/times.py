@@ -19,26 +19,27 @@ DOCUMENTED = WithJsonSchema(
 )
 
 
-def _read(raw: Any, otherwise: datetime) -> datetime:
+def read(raw: Any) -> datetime | None:
+    """The time, or None if the value is none."""
     if isinstance(raw, datetime):
         raw = raw.isoformat()
     try:
         if not isinstance(raw, str) or len(raw) > LINE:
-            return otherwise
+            return None
         time = datetime.fromisoformat(raw.strip())
         return min(max((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC), FIRST), LAST)
     except (ValueError, OverflowError):
-        return otherwise
+        return None
 
 
 def _from(raw: Any) -> datetime | None:
-    return None if raw in (None, "") else _read(raw, LAST)
+    return None if raw in (None, "") else read(raw) or LAST
 
 
 def _until(raw: Any) -> datetime | None:
     if raw in (None, ""):
         return None
-    time = _read(raw, FIRST)
+    time = read(raw) or FIRST
     return time if time.microsecond else time + SHOWN - timedelta(microseconds=1)
 
 

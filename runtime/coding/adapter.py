@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from models.bounds import LINE
+from models.resources.costs import BillingMode
 from models.staff.agents import LlmProvider
 from models.staff.runs import ChatEventType, SystemEvent
 from resolvers.instance.store import INCOMING
@@ -281,8 +282,9 @@ class _AgentRun:
                 usage["output_tokens"],
                 usage["cache_read_input_tokens"],
                 usage["cache_creation_input_tokens"],
-                micros(call.cost),
+                0 if self.model.of_login else micros(call.cost),
                 estimated=not call.counted,
+                billing_mode=BillingMode.flat_rate if self.model.of_login else BillingMode.metered,
             )
         )
         counted = usage if call.counted else None

@@ -1,5 +1,7 @@
 """GraphQL: model calls, their costs, and budgets."""
 
+from typing import Any
+
 import strawberry
 
 from models.resources.budgets import Budget
@@ -48,6 +50,36 @@ output(
     fields={"unpriced": "Models without a known price, by calls; their calls count as free."},
 )
 
+SPENT: dict[str, Any] = {"call_count": float, "input_tokens": float, "output_tokens": float}
+output(cost_ops.CrewSpend, fields={"crew_id": "Empty for calls without a crew."} | SPENT)
+output(cost_ops.AgentSpend, fields={"agent_id": "Empty for calls without an agent."} | SPENT)
+output(
+    cost_ops.MissionSpend,
+    fields={"first_ts": "Time of the first call; the year 1 without any.", "last_ts": "Time of the last call."} | SPENT,
+)
+output(
+    cost_ops.TopSpender,
+    fields={"scope_kind": "Always agent.", "scope_id": "The agent's id.", "call_count": float},
+)
+output(cost_ops.PlanUsage, fields={"subscription_plan": "unknown for calls that name no plan."} | SPENT)
+output(
+    cost_ops.AgentDaySpend,
+    fields={"date": "A day, by UTC.", "call_count": "Calls that cost something."},
+)
+output(cost_ops.RoutineDaySpend, fields={"date": "A day, by UTC."})
+output(
+    cost_ops.SpendRank,
+    fields={
+        "kind": "routine or run.",
+        "id": strawberry.field(deprecation_reason="Amounts differ between windows. Use `rankedId`."),
+    },
+    properties={"ranked_id": strawberry.ID},
+)
+output(
+    cost_ops.JournalSpend,
+    fields={"truncated": "True if there are more rows than the first 5,000, which are listed; the total covers all."},
+)
+
 
 @node(ModelCall)
 class ModelCallType:
@@ -56,7 +88,7 @@ class ModelCallType:
     fields = """
         id workspace_id run_id step agent_id agent agent_name crew_id crew crew_name chat_id mission_id mission
         issue_identifier provider model input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd
-        estimated created_at
+        estimated billing_mode subscription_plan quota_remaining_pct quota_window rate_limited created_at
     """
     run_id = strawberry.field(description="The run that made the call; without a run, the id of the call.")
     step = strawberry.field(description="The run's step that made the call; without a run, the purpose of the call.")
@@ -71,6 +103,11 @@ class ModelCallType:
     cache_creation_tokens: float
     cost_usd = strawberry.field(description="US dollars; null if the price is not known.")
     estimated = strawberry.field(description="True if the tokens are an estimate because the provider reported none.")
+    billing_mode = strawberry.field(description="The billing: by tokens, or at a flat rate, which makes the call free.")
+    subscription_plan = strawberry.field(description="The plan of a call at a flat rate, if a program reported it.")
+    quota_remaining_pct = strawberry.field(description="The rest of the provider's quota, as a program reported it.")
+    quota_window = strawberry.field(description="The period of the quota, as a program reported it.")
+    rate_limited = strawberry.field(description="True if the provider refused the call for now.")
 
 
 @node(ModelPrice)
@@ -145,6 +182,12 @@ class CostOfDayType:
 class CostQuery:
     costs = query(cost_ops.report_costs)
     cost_breakdown = query(cost_ops.break_down_costs)
+    spend_by_crew = query(cost_ops.spend_by_crew)
+    spend_by_agent = query(cost_ops.spend_by_agent)
+    spend_by_mission = query(cost_ops.spend_by_mission)
+    top_spenders = query(cost_ops.find_top_spenders)
+    subscription_usage = query(cost_ops.get_subscription_usage)
+    journal_spend = query(cost_ops.get_journal_spend)
     model_calls = query(cost_ops.list_model_calls, ModelCallType)
     model_prices = query(cost_ops.list_model_prices, ModelPriceType)
     budgets = query(cost_ops.list_budgets, BudgetType)

@@ -69,7 +69,7 @@ SHOWN: dict[str, str] = {
     "mission_tasks": "output_path duration_ms needs_review evaluation_status "
     "evaluation_notes approval_status approved_by approved_at",
     "missions": "estimate authored_via total_token_count",
-    "model_calls": "step cached_input_tokens cache_creation_tokens estimated",
+    "model_calls": "step quota_remaining_pct quota_window rate_limited",
     "notifications": "from_workspace_id actor_type actor_id actor_name action entity_type entity_id",
     "passkeys": "last_used_at",
     "peer_cards": "path",

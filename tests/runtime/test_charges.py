@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from models.base import new_id
+from models.resources.costs import BillingMode
 from models.staff.chats import Chat
 from models.staff.crews import Crew
 from models.work.missions import Assignment, Mission
@@ -64,6 +65,7 @@ async def test_a_call_is_booked_with_its_step(turn: Turn) -> None:
     numbers = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens", "cost_micros")
     assert [row[name] for name in numbers] == [100, 20, 7, 3, 1_500]
     assert row["mission_id"] is row["crew_id"] is None
+    assert (row["billing_mode"], row["subscription_plan"], row["rate_limited"]) == ("metered", None, False)
     [day] = await summed(turn)
     assert (day["calls"], day["cost_micros"], day["crew_id"]) == (1, 1_500, "")
     assert day["day"] == row["created_at"].date()
@@ -106,6 +108,13 @@ async def test_a_charge_belongs_to_a_step_and_is_its_only_one(turn: Turn) -> Non
 
     with pytest.raises(RuntimeError, match="makes no other"):
         await sink.step("1 model", body)
+
+
+async def test_a_call_at_a_flat_rate_costs_nothing_and_is_not_unpriced(turn: Turn) -> None:
+    flat = Charge("Anthropic", "claude", 100, 20, cost_micros=0, billing_mode=BillingMode.flat_rate)
+    await calls(await turn.sink(), "1 model", flat)
+    [row] = await booked(turn)
+    assert (row["billing_mode"], row["cost_micros"]) == ("flat_rate", 0)
 
 
 async def test_a_price_that_is_not_known_is_none(turn: Turn) -> None:

@@ -112,15 +112,21 @@ def milliseconds(later: Any, earlier: Any) -> Any:
     return cast(func.extract("epoch", later - earlier) * constant(1000), BigInteger)
 
 
-def call_of(provider: Any, model: Any, usage: dict[str, Any], cost: Any, counts: list[Any]) -> Any:
-    """A call of a model. `counts`: tokens in and out."""
+def call_of(
+    provider: Any, model: Any, usage: dict[str, Any], cost: Any, counts: list[Any], ledger_id: Any = None, **more: Any
+) -> Any:
+    """A call of a model. `counts`: tokens in and out; `ledger_id`: its row in the ledger."""
     said = joined(provider, "/", model, ": ", counts[0], " in, ", counts[1], " out")
-    return said, json(provider=provider, model=model, **usage, cost_usd=cost), None
+    refs = {} if ledger_id is None else {"ledger_id": ledger_id}
+    payload = json(provider=provider, model=model, **usage, cost_usd=cost, **more, **refs)
+    return said, payload, json(**refs) if refs else None
 
 
-def cost_of(provider: Any, model: Any, cost: Any) -> Any:
-    """`cost` in US dollars."""
-    return joined(provider, "/", model, ": $", cost), json(provider=provider, model=model, cost_usd=cost), None
+def cost_of(provider: Any, model: Any, cost: Any, ledger_id: Any = None) -> Any:
+    """`cost` in US dollars; `ledger_id` as for a call."""
+    refs = {} if ledger_id is None else {"ledger_id": ledger_id}
+    payload = json(provider=provider, model=model, cost_usd=cost, **refs)
+    return joined(provider, "/", model, ": $", cost), payload, json(**refs) if refs else None
 
 
 class Details:
@@ -201,10 +207,13 @@ class Details:
         def called(call: Any) -> Any:
             usage = {name: getattr(call, name) for name in TOKENS}
             cost = func.coalesce(dollars(call), constant(0))
-            return call_of(call.provider, call.model, usage, cost, [call.input_tokens, call.output_tokens])
+            counts = [call.input_tokens, call.output_tokens]
+            confidence = case((call.estimated, as_text("estimate")), else_=as_text("precise"))
+            more = {"cost_confidence": confidence, "billing_mode": call.billing_mode}
+            return call_of(call.provider, call.model, usage, cost, counts, call.id, **more)
 
         def paid(call: Any) -> Any:
-            return cost_of(call.provider, call.model, dollars(call))
+            return cost_of(call.provider, call.model, dollars(call), call.id)
 
         return [self._of("mc", ModelCall, called), self._of("mp", ModelCall, paid)]
 

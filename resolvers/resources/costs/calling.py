@@ -5,6 +5,7 @@ answer has to be paid even if the operation that requested it fails.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, timedelta
 from typing import Annotated, Any, Final
 
@@ -39,7 +40,7 @@ from resolvers.kernel import (
 from resolvers.resources.costs.events import ALARMS
 from resolvers.resources.costs.money import micros
 from resolvers.resources.costs.pricing import Used, cost, own_cost
-from resolvers.resources.costs.reserving import alarm, states
+from resolvers.resources.costs.reserving import State, alarm, states
 from resolvers.resources.credentials.keys import Key, credential_of, opened_key
 from resolvers.resources.credentials.vault import tell
 
@@ -51,6 +52,7 @@ SLOT: Final = SLOTS
 """The slot of the sums that runs do not use."""
 VENDOR: Final = "https://api.anthropic.com"
 SERVICE: Final = "models"
+SUMMED: Final = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens")
 NOT_COVERED: Final = "The rest of the workspace's budget does not cover the call"
 Micros = Annotated[Int, Field(ge=0)]
 
@@ -190,7 +192,6 @@ async def book_call(ctx: Context, data: BookCall) -> None:
     await ctx.delete_where(CallReservation, col(CallReservation.expires_at) < await ctx.now())
     if not data.answered:
         return
-    tokens: dict[str, Any] = {"input_tokens": data.input_tokens, "output_tokens": data.output_tokens}
     call = ModelCall(
         run_id=data.call_id,
         step=data.purpose,
@@ -198,18 +199,28 @@ async def book_call(ctx: Context, data: BookCall) -> None:
         crew_id=data.crew_id or None,
         provider=data.provider,
         model=data.model,
+        input_tokens=data.input_tokens,
+        output_tokens=data.output_tokens,
         cost_micros=data.cost,
         estimated=data.estimated,
-        **tokens,
     )
+    await book(ctx, call, found)
+    await alarm(ctx, await states(ctx, _whose(data)))
+
+
+async def book(ctx: Context, call: ModelCall, found: Sequence[State]) -> None:
+    """Adds a call that no run has made to the ledger, to the sums of the day, and to the budgets that were found and
+    locked before.
+    """
     day = (await ctx.now()).astimezone(UTC).date()
     await ctx.lock(f"sums of calls without a run of {ctx.workspace_id}")
-    of_day = {"day": day, "agent_id": data.agent_id, "crew_id": data.crew_id, "model": data.model}
-    await _add(ctx, CostDay, of_day, calls=1, cost_micros=data.cost or 0, **tokens)
-    for state in found if data.cost else ():
-        await _add(ctx, BudgetSpend, {"budget_id": state.budget.id, "span": state.span}, micros=data.cost or 0)
+    of_day = {"day": day, "agent_id": call.agent_id or "", "crew_id": call.crew_id or "", "model": call.model}
+    tokens: dict[str, Any] = {name: getattr(call, name) for name in SUMMED}
+    await _add(ctx, CostDay, of_day, calls=1, cost_micros=call.cost_micros or 0, **tokens)
+    for state in found if call.cost_micros else ():
+        key = {"budget_id": state.budget.id, "span": state.span}
+        await _add(ctx, BudgetSpend, key, micros=call.cost_micros or 0)
     ctx.record(call)
-    await alarm(ctx, await states(ctx, _whose(data)))
 
 
 async def _add(ctx: Context, model: type[CostDay | BudgetSpend], key: dict[str, Any], **amounts: Any) -> None:
@@ -222,6 +233,12 @@ async def _add(ctx: Context, model: type[CostDay | BudgetSpend], key: dict[str, 
 
 
 def _whose(call: OfCall) -> list[Any]:
-    whose = [col(Budget.scope) == BudgetScope.workspace]
-    whose += [col(Budget.agent_id) == call.agent_id] if call.agent_id else []
-    return whose + ([col(Budget.crew_id) == call.crew_id] if call.crew_id else [])
+    return budgets_of_call({"agent_id": call.agent_id, "crew_id": call.crew_id})
+
+
+def budgets_of_call(named: Mapping[str, str | None]) -> list[Any]:
+    """The conditions of the budgets that concern a call outside runs: of the workspace, and of each row that it
+    names.
+    """
+    own = [col(getattr(Budget, key)) == id for key, id in named.items() if id]
+    return [col(Budget.scope) == BudgetScope.workspace, *own]

@@ -107,13 +107,21 @@ async def own_cost(workspace_id: str, model: str, used: Used) -> float | None:
     return None if price is None else price.cost(used)
 
 
-async def cost(workspace_id: str, address: str, model: str, used: Used) -> float | None:
-    """US dollars; None where neither the workspace nor the provider has a price. Call it outside a transaction."""
+async def cost(workspace_id: str, address: str, model: str, used: Used, *, provider: str | None = None) -> float | None:
+    """US dollars; None where neither the workspace nor the provider has a price. The provider is known by the address
+    of its API, or by its name. Call it outside a transaction.
+    """
     own = await own_cost(workspace_id, model, used)
-    return own if own is not None else await asyncio.to_thread(_published, address, model, used)
+    return own if own is not None else await asyncio.to_thread(_published, address, model, used, provider)
 
 
-def _published(address: str, model: str, used: Used) -> float | None:
+def _published(address: str, model: str, used: Used, provider: str | None) -> float | None:
     return prices.price(
-        address, model, read=used.read, wrote=used.wrote, from_cache=used.from_cache, to_cache=used.to_cache
+        address,
+        model,
+        read=used.read,
+        wrote=used.wrote,
+        from_cache=used.from_cache,
+        to_cache=used.to_cache,
+        provider=provider,
     )

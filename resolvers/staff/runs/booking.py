@@ -5,7 +5,7 @@ from typing import Any
 
 from models.base import new_id
 from models.bounds import LINE
-from models.resources.costs import SLOTS
+from models.resources.costs import SLOTS, BillingMode
 
 SUMMED = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens", "cost_micros")
 
@@ -25,6 +25,7 @@ class Charge:
     cache_creation_tokens: int = 0
     cost_micros: int | None = None
     estimated: bool = False
+    billing_mode: BillingMode = BillingMode.metered
     id: str = field(default_factory=new_id, compare=False)
 
     def row(self, step: str) -> dict[str, Any]:
@@ -42,11 +43,11 @@ def booked(charges: str) -> str:
     return f"""
 booked AS (
     INSERT INTO model_calls (id, workspace_id, run_id, step, agent_id, crew_id, chat_id, mission_id, provider, model,
-        estimated, {", ".join(SUMMED)})
+        estimated, billing_mode, {", ".join(SUMMED)})
     SELECT call.id, $2, $1, call.step, runs.agent_id, agents.crew_id, runs.chat_id, missions.id, call.provider,
-        call.model, call.estimated, {", ".join(f"call.{name}" for name in SUMMED)}
+        call.model, call.estimated, call.billing_mode, {", ".join(f"call.{name}" for name in SUMMED)}
     FROM jsonb_to_recordset({charges}::jsonb) AS call (id text, step text, provider text, model text, estimated bool,
-        {", ".join(f"{name} bigint" for name in SUMMED)})
+        billing_mode text, {", ".join(f"{name} bigint" for name in SUMMED)})
     JOIN stepped ON stepped.name = call.step
     JOIN runs ON runs.id = $1 AND runs.workspace_id = $2
     JOIN agents ON agents.id = runs.agent_id AND agents.workspace_id = $2

@@ -1,9 +1,7 @@
 """Topics, durations and failures of a workspace's runs over a period."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 from sqlalchemy import BigInteger, cast, desc, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import Text as SQLText
@@ -11,28 +9,22 @@ from sqlalchemy.types import Text as SQLText
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
-from resolvers.kernel import Action, Context, Input, Output, Text, constant, interval, procedure
+from resolvers.kernel import Action, Context, Input, Output, constant, procedure
+from resolvers.rules.windows import WINDOWS, Window
 from resolvers.staff.runs.lifecycle import GOES_WRONG
 
 MOST_RUNS = 20_000  # the newest of the window
 MOST_ROWS = 8  # crews and agents
-WINDOWS = {"24h": interval(hours=24), "7d": interval(days=7), "30d": interval(days=30)}
 ONE: Any = constant(1)
 UNKNOWN: Any = constant("unknown", SQLText())
 NOTHING: Any = constant("", SQLText())
 NO_CREW: Any = constant("—", SQLText())
 
 
-def _known(window: str) -> str:
-    if window not in WINDOWS:
-        raise PydanticCustomError("window", "must be one of 24h, 7d and 30d")
-    return window
-
-
 class RunWindow(Input):
     """Runs that started within the last `24h`, `7d` or `30d`."""
 
-    window: Annotated[Text, AfterValidator(_known), Field(json_schema_extra={"enum": list(WINDOWS)})] = "24h"
+    window: Window = "24h"
 
 
 class RunTotals(Output):

@@ -100,5 +100,12 @@ async def test_each_call_of_a_model_is_told_and_its_run_does_not_repeat_it(log: 
     assert {call["payload"]["cost_usd"] for call in calls} == {0.0015, 0}
     (cost,) = [entry for entry in entries if entry["entry_type"] == "cost.incurred"]
     assert cost["summary"] == "Anthropic/small: $0.0015"
-    assert cost["payload"] == {"provider": "Anthropic", "model": "small", "cost_usd": 0.0015}
+    ledger = await log.world.database.fetchval(
+        "SELECT id FROM model_calls WHERE run_id = $1 AND cost_micros > 0", run.id
+    )
+    assert cost["payload"] == {"provider": "Anthropic", "model": "small", "cost_usd": 0.0015, "ledger_id": ledger}
+    assert cost["refs"] == {"ledger_id": ledger}
+    assert {(call["payload"]["billing_mode"], call["payload"]["cost_confidence"]) for call in calls} == {
+        ("metered", "precise")
+    }
     assert {(entry["crew_id"], entry["actor_type"]) for entry in calls} == {(log.crew.id, "system")}

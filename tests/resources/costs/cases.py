@@ -94,4 +94,8 @@ def run_reservation(plot: Plot) -> RunReservation:
 
 
 OF_AN_ISSUE = Recipe(ids={"mission_id": "issue"})
-RECIPES = {"model_calls.list": OF_AN_ISSUE, "budgets.list": OF_AN_ISSUE}
+RECIPES = {
+    "model_calls.list": OF_AN_ISSUE,
+    "budgets.list": OF_AN_ISSUE,
+    "internal.cost.record": Recipe(ids={"mission_id": "issue"}, values={"billing_mode": "metered"}),
+}
