@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from models.bounds import cut
@@ -176,8 +177,100 @@ class CachedImage:
     created_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerOfCrew:
+    """A container of a crew as the engine has it. `state` is the engine's word; None means not measured.
+
+    `agent_id` is empty for a service and for a person's terminal. `passes`: it was made for one use. `current`: by the
+    settings of this release.
+    """
+
+    id: str
+    name: str
+    image: str
+    state: str
+    agent_id: str = ""
+    service: str = ""
+    passes: bool = False
+    current: bool = True
+    cpu_percent: float | None = None
+    memory_mb: int | None = None
+    started_at: datetime | None = None
+    memory_limit_mb: int | None = None
+    cpu_limit: float | None = None
+    ports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BegunContainers:
+    """The containers that run now, by agent, and what did not start."""
+
+    containers: Mapping[str, str]
+    notices: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDigests:
+    """Digests of manifests. `running`: of the image of a running container; `resolved`: of the image that its registry
+    has now, empty if the registry did not answer.
+    """
+
+    container_id: str = ""
+    running: Sequence[str] = ()
+    resolved: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PulledImage:
+    """The digests of an image before and after it was pulled, and the number of containers that were removed."""
+
+    before: str
+    after: str
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunningContainer:
+    """A running container with the label of a workspace. `ours`: of this server, by its label."""
+
+    id: str
+    crew_id: str
+    ours: bool
+
+
 class Containers(Protocol):
     """Crews' containers, as operations see them. Each raises NotRun where the engine does not do it."""
+
+    @property
+    def knows_digests(self) -> bool:
+        """True if the engine says which digest an image has."""
+
+    async def start(self, workspace_id: str, crew_id: str, agents: Mapping[str, str]) -> BegunContainers:
+        """Starts the crew's services and the container of each agent, as their first command would. `agents`: slugs by
+        id. Raises NotRun if no container runs then.
+        """
+
+    async def stop(self, workspace_id: str, crew_id: str) -> int:
+        """Stops a crew's containers and services, with the programs in them; volumes stay. Returns the number of
+        containers that ran.
+        """
+
+    async def known(
+        self, workspace_id: str, crew_id: str, *, measured: bool = False, inspected: bool = False
+    ) -> Sequence[ContainerOfCrew]:
+        """A crew's containers by name. `measured`: with what they use; `inspected`: with their limits and ports."""
+
+    async def digests(self, workspace_id: str, crew_id: str, image: str) -> ImageDigests:
+        """Compares the image of the crew's running container with its registry."""
+
+    async def refresh(self, workspace_id: str, crew_id: str, image: str) -> PulledImage:
+        """Pulls an image, then removes the containers of the crew's agents. A failed pull removes nothing."""
+
+    async def running(self, workspace_id: str) -> Sequence[RunningContainer]:
+        """All running containers of the engine with the label of the workspace, also those that another server made."""
+
+    async def discard(self, container: str) -> bool:
+        """Removes a container by force. False if it does not exist."""
 
     async def remove(self, workspace_id: str, crew_id: str) -> int:
         """Removes a crew's containers by force, with the programs in them, and returns their number."""

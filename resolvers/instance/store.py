@@ -10,9 +10,7 @@ import errno
 import functools
 import os
 import re
-import secrets
 import stat
-import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,13 +24,13 @@ from typing import Any, Protocol, TypeVar
 from resolvers.errors import Code, Refusal
 from resolvers.instance import clearing
 from resolvers.instance.confined import (
-    NEW,
     kind_of,
     mode_of_replaced,
     open_directory,
     open_file,
     owner_of_agents_files,
 )
+from resolvers.instance.received import LocalReceived
 
 T = TypeVar("T")
 DEEPEST = 32  # names in a path
@@ -54,6 +52,9 @@ _WRITING: dict[int | None, tuple[Code, str]] = {
     errno.ELOOP: (Code.BAD_REQUEST, "The path contains a symbolic link, which is not followed"),
     errno.ENXIO: (Code.CONFLICT, "The path is not a file"),
 }
+_UNLINKING = _WRITING | dict.fromkeys(
+    (errno.EACCES, errno.EPERM), (Code.CONFLICT, "The file belongs to the user of the container")
+)
 _REMOVING = _READING | {errno.ENOTEMPTY: (Code.CONFLICT, "The directory is not empty")}
 _FULL = (Code.UNAVAILABLE, "The server has no space left for files")
 _ALWAYS: dict[int | None, tuple[Code, str]] = {
@@ -152,6 +153,9 @@ class Folder(Protocol):
     async def remove(self, path: str) -> None:
         """A file, or an empty directory."""
 
+    async def unlink(self, path: str) -> int | None:
+        """Removes a file or a link, and returns its size; None if there is none. CONFLICT for a directory."""
+
 
 class Store(Protocol):
     def folder(self, *ids: str, agents: bool = False) -> Folder:
@@ -218,53 +222,6 @@ def _explained(reasons: dict[int | None, tuple[Code, str]]) -> Iterator[None]:
         yield
     except OSError as error:
         raise Refusal(*(reasons | _ALWAYS).get(error.errno, _BROKEN)) from error
-
-
-class LocalReceived:
-    """A file of a random name.
-
-    A task that was cancelled leaves a thread behind that may still write: each step has the descriptors to itself.
-    """
-
-    def __init__(self, directory: int) -> None:
-        self.size, self._name, self._directory = 0, secrets.token_hex(16), directory
-        self._lock = threading.Lock()
-        self._file: int | None = os.open(self._name, NEW, 0o600, dir_fd=directory)
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int]:
-        with self._lock:
-            if self._file is None:
-                raise ValueError("the uploaded data was removed")
-            yield self._file
-
-    def write(self, content: bytes) -> None:
-        with self._opened() as file:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(file, view) :]
-            self.size += len(content)
-
-    def finish(self) -> None:
-        with self._opened() as file:
-            os.fsync(file)
-
-    def move(self, parent: int, name: str, owner: int | None, mode: int) -> None:
-        with self._opened() as file:
-            if owner is not None:
-                os.fchown(file, owner, owner)
-            os.fchmod(file, mode)
-            os.rename(self._name, name, src_dir_fd=self._directory, dst_dir_fd=parent)
-
-    def close(self) -> None:
-        """Removes the file unless it was moved."""
-        with self._lock:
-            file, self._file = self._file, None
-            if file is not None:
-                os.close(file)
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._name, dir_fd=self._directory)
-                os.close(self._directory)
 
 
 class LocalStore:
@@ -401,6 +358,9 @@ class LocalFolder:
     async def remove(self, path: str) -> None:
         await _apart(self._remove, *name_and_parents(path))
 
+    async def unlink(self, path: str) -> int | None:
+        return await _apart(self._unlink, *name_and_parents(path))
+
     @contextlib.contextmanager
     def _directory(self, names: tuple[str, ...], *, make: bool = False) -> Iterator[int]:
         root = self._store.open_base(self._ids, make=make)
@@ -458,6 +418,17 @@ class LocalFolder:
             else:
                 os.unlink(name, dir_fd=here)
             os.fsync(here)
+
+    def _unlink(self, name: str, parents: tuple[str, ...]) -> int | None:
+        with _explained(_UNLINKING):
+            try:
+                with self._directory(parents) as here:
+                    size = os.stat(name, dir_fd=here, follow_symlinks=False).st_size
+                    os.unlink(name, dir_fd=here)
+                    os.fsync(here)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return size
 
 
 def _entries(here: int, names: tuple[str, ...]) -> list[Entry]:

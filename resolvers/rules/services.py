@@ -1,26 +1,38 @@
 """A crew's `services_json`: containers that run beside its own, such as a database."""
 
 import re
+from enum import StrEnum
 from typing import Annotated, Final, TypedDict
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from models.bounds import ENTRIES
-from resolvers.kernel import invalid
+from resolvers.kernel import Refusal, invalid
 from resolvers.rules.config_text import check_size, parse_json, shaped
 from resolvers.rules.durations import parse_duration
 
 FIELD: Final = "services_json"
 MAX_BYTES: Final = 65_536
 
+
+class ServiceType(StrEnum):
+    """The kind of a service, by the name of its image."""
+
+    postgres = "postgres"
+    redis = "redis"
+    mysql = "mysql"
+    mongodb = "mongodb"
+    other = "other"
+
+
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DATASTORES = (
-    ("postgres", "postgres"),
-    ("redis", "redis"),
-    ("mysql", "mysql"),
-    ("mariadb", "mysql"),
-    ("mongo", "mongodb"),
+    ("postgres", ServiceType.postgres),
+    ("redis", ServiceType.redis),
+    ("mysql", ServiceType.mysql),
+    ("mariadb", ServiceType.mysql),
+    ("mongo", ServiceType.mongodb),
 )
 
 
@@ -137,13 +149,26 @@ def parse_services(text: str) -> list[Service]:
     return services
 
 
+def declared_services(text: str | None) -> list[Service]:
+    """The services of a stored text; none if it was stored by other rules than today's."""
+    try:
+        return parse_services(text) if text else []
+    except Refusal:
+        return []
+
+
+def type_of_image(image: str) -> ServiceType:
+    return next((kind for part, kind in _DATASTORES if part in image.lower()), ServiceType.other)
+
+
 def datastores(services: list[Service]) -> list[Datastore]:
     """One entry a service, in the declared order; the type is guessed from the image's name."""
-
-    def kind(image: str) -> str:
-        return next((kind for part, kind in _DATASTORES if part in image.lower()), "other")
-
     return [
-        Datastore(type=kind(s.image), name=s.name, host=s.name, port=s.ports[0].removesuffix("/tcp") if s.ports else "")
+        Datastore(
+            type=type_of_image(s.image).value,
+            name=s.name,
+            host=s.name,
+            port=s.ports[0].removesuffix("/tcp") if s.ports else "",
+        )
         for s in services
     ]

@@ -95,4 +95,6 @@ ROUTES = (
     GET(f"{ADMIN}/legacy-resources", admin.detect_legacy_resources, admin.LegacyResources),
     POST(f"{ADMIN}/prune-legacy-resources", admin.prune_legacy_resources, admin.Pruned),
     POST(f"{ADMIN}/prune-crew-runtimes", admin.prune_crew_runtimes, admin.Pruned),
+    POST(f"{ADMIN}/reap-orphan-containers", admin.reap_orphan_containers, admin.Reaped, in_query=("apply",)),
+    POST(f"{ADMIN}/reencrypt", admin.reencrypt_secrets, admin.Reencrypted),
 )

@@ -10,7 +10,19 @@ from models.people.workspaces import Role
 from models.staff.crews import AutonomyLevel, BehaviorMode, Crew, CrewConnection, CrewMember
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.staff import crews
-from resolvers.staff.crews import avatars, files, git, images, parts, policies, provisioning
+from resolvers.staff.crews import (
+    avatars,
+    credential_gaps,
+    files,
+    freshness,
+    git,
+    images,
+    parts,
+    policies,
+    provisioning,
+    running,
+    starting,
+)
 from resolvers.staff.crews.capabilities import CrewCapabilities
 from resolvers.staff.crews.members import MemberRoleUpdated
 from resolvers.staff.crews.provisioning import ProvisionStatus
@@ -115,6 +127,18 @@ ROUTES = (
     POST("/api/v1/crews/{crewId}/provision", provisioning.provision_crew, provisioning.ProvisionStarted, status=202),
     POST("/api/v1/crews/{crewId}/rebuild", provisioning.rebuild_crew, provisioning.ProvisionStarted, status=202),
     POST("/api/v1/crews/{crewId}/restart-agents", provisioning.restart_agents, provisioning.Restarted),
+    POST("/api/v1/crews/{crewId}/container-start", starting.start_containers, starting.ContainerStarted),
+    POST("/api/v1/crews/{crewId}/container-stop", starting.stop_containers, starting.ContainerStopped),
+    GET("/api/v1/crews/{crewId}/container-status", running.get_container_status, running.ContainerStatus),
+    GET("/api/v1/crews/{crewId}/containers", running.list_containers, running.LiveContainers),
+    GET("/api/v1/crews/{crewId}/services", running.list_services, running.LiveServices),
+    GET(
+        "/api/v1/crews/{crewId}/credential-readiness",
+        credential_gaps.get_credential_readiness,
+        credential_gaps.CredentialReadiness,
+    ),
+    GET("/api/v1/crews/{crewId}/image-status", freshness.get_image_status, freshness.ImageStatus),
+    POST("/api/v1/crews/{crewId}/refresh-image", freshness.refresh_image, freshness.ImageRefreshed),
     GET("/api/v1/cache/images", images.list_cache_images, images.CacheImages),
     DELETE("/api/v1/cache/images/{tag}", images.delete_cache_image, images.CacheDeleted),
     GET("/api/v1/crews/{crewId}/members", crews.list_members, list[CrewMemberJSON]),
@@ -129,6 +153,7 @@ ROUTES = (
         files.FileSaved,
         body=Upload(files.MOST, instead_of="content"),
     ),
+    DELETE("/api/v1/crews/{crewId}/files/delete", files.delete_crew_file, files.FileDeleted),
     GET("/api/v1/crews/{crewId}/git-diff", git.git_diff, git.GitDiff),
     GET("/api/v1/policies", policies.list_policies, list[PolicyJSON]),
     GET("/api/v1/crews/{crewId}/policy", policies.get_policy, PolicyJSON),

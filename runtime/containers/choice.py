@@ -11,7 +11,16 @@ from typing import Any, Final
 
 from models.staff.crews import NetworkMode
 from resolvers.identity.caller import Caller
-from resolvers.instance.ports import CachedImage, InUse, NotRun
+from resolvers.instance.ports import (
+    BegunContainers,
+    CachedImage,
+    ContainerOfCrew,
+    ImageDigests,
+    InUse,
+    NotRun,
+    PulledImage,
+    RunningContainer,
+)
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
 from resolvers.instance.store import Folder, LocalTree
@@ -20,9 +29,11 @@ from resolvers.resources.credentials.given import named_for
 from resolvers.staff.crews.building import CACHE, BuildPlan
 from resolvers.staff.crews.containers import NOT_BUILT, KeptContainer, Workplace, workplace_of
 from resolvers.staff.crews.progress import report_step
+from runtime.containers import inventory
 from runtime.containers.build import Builder
-from runtime.containers.engine import EngineRefused
+from runtime.containers.engine import ContainerEngine, EngineRefused
 from runtime.containers.inside import opened_root
+from runtime.containers.inventory import AT_ONCE, name_of, of_agents, passes
 from runtime.containers.making import Tell
 from runtime.containers.measuring import Cpu, cpu_of, measured
 from runtime.containers.place import (
@@ -40,16 +51,18 @@ from runtime.containers.place import (
 )
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.selection import engine_of
-from runtime.containers.services import CrewServices
+from runtime.containers.services import CrewServices, not_running
 from runtime.egress import EgressGateway, Policy
 from runtime.runs.job import Failed
 from runtime.runs.network import servers_of_models
-from runtime.sandbox import Sandbox, detect
+from runtime.sandbox import Sandbox, Workdir, detect
+from runtime.sandbox.boundary import Limits
 from runtime.sandbox.detection import limits_of
 
 SERVICE: Final = "runtime"
 MOST_TOLD: Final = 500
-AT_ONCE: Final = 8  # containers that are measured
+STOPPED: Final = frozenset({"exited", "stopped", "dead"})
+NOT_STARTED: Final = "The container of {} did not start: {}"
 REGISTRIES: Final = ("", "docker.io/library/", "localhost/")
 """The prefixes that engines add to names of images without a registry."""
 
@@ -58,10 +71,6 @@ def cached_tag(name: str) -> str:
     """The tag of an image that was built for crews, as it is stored; empty for any other."""
     registry, found, rest = name.rpartition(f"{CACHE}:")
     return f"{CACHE}:{rest}" if found and rest and registry in REGISTRIES else ""
-
-
-def _name(container: Mapping[str, Any]) -> str:
-    return str((container.get("Names") or [container["Id"]])[0]).removeprefix("/")
 
 
 class Sandboxes:
@@ -90,10 +99,23 @@ class Sandboxes:
         if not found.image:
             raise Failed(NOT_BUILT)
         services = await services_of(workspace_id, crew_id, found)
-        given = (found.image, found.memory_mb, found.cpus, found.environment, tuple(services.hosts()))
-        crew, tell = CrewContainer(workspace_id, crew_id, *given), telling(workspace_id, crew_id)
         limits = limits_of(self._settings)
-        return ContainerSandbox(containers.engine, crew, limits, tell, apart=apart, services=services)
+        return boxed(containers.engine, limits, (workspace_id, crew_id), found, services, apart)
+
+
+def boxed(
+    engine: ContainerEngine,
+    limits: Limits,
+    whose: tuple[str, str],
+    found: Workplace,
+    services: CrewServices,
+    apart: Apart = Apart.nothing,
+) -> ContainerSandbox:
+    """The containers of a crew, `whose` workspace and id these are."""
+    workspace_id, crew_id = whose
+    given = (found.image, found.memory_mb, found.cpus, found.environment, tuple(services.hosts()))
+    crew, tell = CrewContainer(workspace_id, crew_id, *given), telling(workspace_id, crew_id)
+    return ContainerSandbox(engine, crew, limits, tell, apart=apart, services=services)
 
 
 async def services_of(workspace_id: str, crew_id: str, found: Workplace) -> CrewServices:
@@ -128,8 +150,89 @@ class EngineContainers:
             if named is None
             else Policy(NetworkMode.restricted, frozenset(named))
         )
+        self._storage = settings.storage_path
         self._ours = {INSTANCE: instance_of(settings.storage_path)}
         self._cpu: dict[str, Cpu] = {}
+
+    @property
+    def knows_digests(self) -> bool:
+        return self.engine.knows_digests
+
+    async def start(self, workspace_id: str, crew_id: str, agents: Mapping[str, str]) -> BegunContainers:
+        found = await workplace_of(workspace_id, crew_id)
+        if found is None or not found.image:
+            raise NotRun(NOT_BUILT)
+        services = await services_of(workspace_id, crew_id, found)
+        box = boxed(self.engine, self.limits, (workspace_id, crew_id), found, services)
+        at_once = asyncio.Semaphore(AT_ONCE)
+
+        async def begin(agent_id: str, slug: str) -> str:
+            """The reason, if it does not start."""
+            async with at_once:
+                try:
+                    place = {"workspace_id": workspace_id, "crew_id": crew_id, "agent_id": agent_id}
+                    begun[agent_id] = await box.start(Workdir.of(self._storage, agent_slug=slug, **place))
+                except Failed as failed:
+                    return NOT_STARTED.format(slug, failed)
+            return ""
+
+        begun: dict[str, str] = {}
+        notices = await not_running(self.engine, services, self._ours[INSTANCE], workspace_id, crew_id, self.limits)
+        reasons = await asyncio.gather(*[begin(*each) for each in agents.items()])
+        notices += filter(None, reasons)
+        if not begun:
+            raise NotRun(notices[-1] if notices else NOT_BUILT)
+        return BegunContainers({agent: begun[agent] for agent in agents if agent in begun}, notices)
+
+    async def stop(self, workspace_id: str, crew_id: str) -> int:
+        async def end(container: Mapping[str, Any]) -> bool:
+            ends = self.engine.remove if passes(container) else self.engine.stop
+            return await ends(container["Id"])
+
+        try:
+            found = [each for each in await self._of_crew(workspace_id, crew_id) if each["State"] == "running"]
+            return sum(await asyncio.gather(*map(end, found)))
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+
+    async def known(
+        self, workspace_id: str, crew_id: str, *, measured: bool = False, inspected: bool = False
+    ) -> Sequence[ContainerOfCrew]:
+        try:
+            found = await self._of_crew(workspace_id, crew_id)
+            return await inventory.known(self.engine, found, self._cpu, measured=measured, inspected=inspected)
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+
+    async def digests(self, workspace_id: str, crew_id: str, image: str) -> ImageDigests:
+        try:
+            return await inventory.digests(self.engine, of_agents(await self._of_crew(workspace_id, crew_id)), image)
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+
+    async def refresh(self, workspace_id: str, crew_id: str, image: str) -> PulledImage:
+        try:
+            return await inventory.refreshed(self.engine, of_agents(await self._of_crew(workspace_id, crew_id)), image)
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+
+    async def running(self, workspace_id: str) -> Sequence[RunningContainer]:
+        try:
+            found = await self.engine.list({WORKSPACE: workspace_id})
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+        ours = self._ours[INSTANCE]
+        return [
+            RunningContainer(str(each["Id"]), each["Labels"].get(CREW, ""), each["Labels"].get(INSTANCE) == ours)
+            for each in found
+            if each["State"] == "running" and BUILD not in each["Labels"]
+        ]
+
+    async def discard(self, container: str) -> bool:
+        try:
+            return await self.engine.remove(container)
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
 
     async def remove(self, workspace_id: str, crew_id: str) -> int:
         try:
@@ -177,16 +280,16 @@ class EngineContainers:
 
     async def outdated(self, workspace_id: str) -> Sequence[str]:
         try:
-            return [_name(each) for each in await self._outdated(workspace_id)]
+            return [name_of(each) for each in await self._outdated(workspace_id)]
         except Failed as failed:
             raise NotRun(str(failed)) from None
 
     async def prune(self, workspace_id: str, removed: list[str], *, outdated: bool) -> None:
         try:
             found = await (self._outdated(workspace_id) if outdated else self._of_workspace(workspace_id))
-            for each in sorted(found, key=_name):
+            for each in sorted(found, key=name_of):
                 if await self.engine.remove(each["Id"]):
-                    removed.append(_name(each))
+                    removed.append(name_of(each))
             for volume in [] if outdated else await self.engine.volumes({**self._ours, WORKSPACE: workspace_id}):
                 if await self.engine.remove_volume(volume["Name"]):
                     removed.append(volume["Name"])
@@ -247,6 +350,8 @@ class EngineContainers:
         agents: dict[str, set[str]] = {}
         crews: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         for each in await self._of_crews():
+            if each["State"] in STOPPED:  # the next command makes another one
+                continue
             crews.setdefault((each["Labels"][WORKSPACE], each["Labels"][CREW]), []).append(each)
         for whose, containers in crews.items():
             place = await workplace_of(*whose)

@@ -19,6 +19,7 @@ API_VERSION: Final = "v1.41"
 """Docker 20.10 and later, and podman 4 and later."""
 ASK, MAKE, PULL = 15.0, 60.0, 1200.0
 """Seconds for a question, for making or removing a container, and for an image to come from its registry."""
+STOPPING: Final = 10  # seconds for programs to end
 GONE = "The container engine does not answer"
 NOBODY: Final = 900  # the library's status where no engine is
 IMAGE: Final = re.compile(r"\w[\w.-]*(:\d+)?(/\w[\w.-]*)*(:\w[\w.-]*)?(@sha256:[0-9a-f]{64})?", re.ASCII)
@@ -96,6 +97,9 @@ async def _told(seconds: float | None) -> AsyncIterator[None]:
 class ContainerEngine:
     """One connection pool for an event loop. The library is loaded with the first question."""
 
+    knows_digests = True
+    """It pulls images, and says which digest one has."""
+
     def __init__(self, address: str) -> None:
         self.address = address
         self._client: Docker | None = None
@@ -155,6 +159,17 @@ class ContainerEngine:
         async with _told(MAKE):
             await self._one(container).start()
 
+    async def stop(self, container: str) -> bool:
+        """Stops its programs, and kills those that do not end in time. False if it does not exist."""
+        try:
+            async with _told(MAKE):
+                await self._one(container).stop(t=STOPPING)
+        except EngineRefused as refused:
+            if refused.status == 404:
+                return False
+            raise
+        return True
+
     async def remove(self, container: str) -> bool:
         """Removes a container by force, with its programs. False if it does not exist."""
         try:
@@ -178,6 +193,23 @@ class ContainerEngine:
                 return None
             raise
         return str(found["Id"])
+
+    async def digests(self, image: str) -> Sequence[str]:
+        """The digests of an image, by id or name, in the registries that it came from."""
+        try:
+            async with _told(ASK):
+                found: Mapping[str, Any] = await self._docker().images.inspect(image)
+        except EngineRefused as refused:
+            if refused.status == 404:
+                return []
+            raise
+        return [str(each).rpartition("@")[2] for each in found.get("RepoDigests") or ()]
+
+    async def registry_digest(self, image: str) -> str:
+        """The digest that a registry has for an image now. Raises EngineRefused where the engine cannot ask it."""
+        async with _told(MAKE):
+            found: Mapping[str, Any] = await self._docker()._query_json(f"distribution/{image}/json")
+        return str((found.get("Descriptor") or {}).get("digest") or "")
 
     async def images(self) -> Sequence[Mapping[str, Any]]:
         """All that it has."""

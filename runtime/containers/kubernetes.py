@@ -63,6 +63,8 @@ NO_VOLUMES: Final = "Containers on Kubernetes have no volumes of services"
 class KubernetesEngine(ContainerEngine):
     """Sandboxes of one installation, in a namespace of their own: those that have the label of its volume."""
 
+    knows_digests = False
+
     def __init__(self, options: ClusterOptions, limits: Limits, cluster: Cluster | None = None) -> None:
         super().__init__("kubernetes:")
         self._options = options
@@ -146,6 +148,9 @@ class KubernetesEngine(ContainerEngine):
             raise
         return True
 
+    async def stop(self, container: str) -> bool:
+        return await self.suspend(container)
+
     async def remove(self, container: str) -> bool:
         """Returns when its pod has ended, too. An id means one sandbox, and never its successor of the same name."""
         name, _, uid = container.partition(".")
@@ -173,6 +178,12 @@ class KubernetesEngine(ContainerEngine):
         if len(name) > LONGEST_NAME or not IMAGE.fullmatch(name):
             raise Failed(f"{name[:LONGEST_NAME]} is not an image name")
         return name
+
+    async def digests(self, image: str) -> Sequence[str]:
+        return []
+
+    async def registry_digest(self, image: str) -> str:
+        raise Failed(NO_BUILDS)
 
     async def images(self) -> Sequence[Mapping[str, Any]]:
         """None: the cluster has to answer, and does not say what its nodes have."""

@@ -22,6 +22,7 @@ the annotation with the name that the service uses.
 """
 AGENT: Final = "agent"
 """The name of the container."""
+SUSPENDED: Final = "suspended"
 LONGEST_USE: Final = timedelta(days=1)
 """After it the cluster removes a sandbox for one use, if its server could not."""
 NOT_ON_VOLUME: Final = "A folder of the container is not one of the folders on the volume of the service's files"
@@ -163,7 +164,24 @@ def shown(resource: Mapping[str, Any], options: ClusterOptions) -> dict[str, Any
     return {
         "Id": identity(resource),
         "Config": {"Labels": labels},
-        "State": {"Running": status == "running", "Status": status, "Pid": 0},
+        "HostConfig": _limited(resource),
+        "State": {
+            "Running": status == "running",
+            "Status": status,
+            "Pid": 0,
+            "StartedAt": resource["metadata"].get("creationTimestamp"),
+        },
+    }
+
+
+def _limited(resource: Mapping[str, Any]) -> dict[str, int]:
+    """The limits of the container, as `_resources` writes them."""
+    [container, *_] = resource["spec"]["podTemplate"]["spec"]["containers"]
+    limits = (container.get("resources") or {}).get("limits") or {}
+    memory, cpu = str(limits.get("memory", "")), str(limits.get("cpu", "")).removesuffix("m")
+    return {
+        "Memory": int(memory) if memory.isdigit() else 0,
+        "NanoCpus": int(cpu) * 1_000_000 if cpu.isdigit() else 0,
     }
 
 
@@ -175,7 +193,7 @@ def listed(resource: Mapping[str, Any]) -> dict[str, Any]:
         "Id": identity(resource),
         "Names": [(metadata.get("annotations") or {}).get(PLACE, metadata["name"])],
         "Labels": metadata.get("labels") or {},
-        "State": status_of(resource),
+        "State": SUSPENDED if _suspended(resource) else status_of(resource),
         "Created": int(made.timestamp()),
         "Image": container["image"],
         "ImageID": container["image"],
@@ -189,8 +207,11 @@ def status_of(resource: Mapping[str, Any]) -> str:
     told = {each["type"]: each["status"] for each in (resource.get("status") or {}).get("conditions") or ()}
     if told.get("Finished") == "True":
         return "exited"
-    suspended = resource["spec"].get("operatingMode") == "Suspended"
-    return "running" if told.get("Ready") == "True" and not suspended else "created"
+    return "running" if told.get("Ready") == "True" and not _suspended(resource) else "created"
+
+
+def _suspended(resource: Mapping[str, Any]) -> bool:
+    return bool(resource["spec"].get("operatingMode") == "Suspended")
 
 
 def obstacle(pod: Mapping[str, Any]) -> tuple[int, str]:

@@ -77,6 +77,13 @@ class ContainerSandbox:
         await ensure(self._engine, place, self.limits, self._tell)
         await tell(READY)
 
+    async def start(self, workdir: Workdir) -> str:
+        """Starts the container without its services, and returns its id. The files that a run was given stay."""
+        given = await asyncio.to_thread(_given_folder, workdir)
+        place = ContainerPlace.of(self._crew, workdir, given=given, apart=self._apart)
+        container, _ = await ensure(self._engine, place, self.limits, self._tell)
+        return container
+
     async def run(
         self,
         argv: Sequence[str],
@@ -230,10 +237,7 @@ class _Outputs:
 
 def _give(workdir: Workdir) -> Path:
     """A copy of the files that a run is given, in a folder that commands can only read."""
-    for opening in (workdir.open_output, workdir.open_home):
-        os.close(opening())
-    folder = workdir.storage.joinpath(*workdir.home[:-1], GIVEN)
-    folder.mkdir(mode=0o755, exist_ok=True)
+    folder = _given_folder(workdir)
     kept = {Path(path).relative_to(SKILLS).parts[0] for path in workdir.given}
     for old in folder.iterdir():
         if old.is_dir() and old.name not in kept:
@@ -243,6 +247,15 @@ def _give(workdir: Workdir) -> Path:
         target = folder / name
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         _write(target, content)
+    return folder
+
+
+def _given_folder(workdir: Workdir) -> Path:
+    """The folder of given files, and the folders beside it, which exist then."""
+    for opening in (workdir.open_output, workdir.open_home):
+        os.close(opening())
+    folder = workdir.storage.joinpath(*workdir.home[:-1], GIVEN)
+    folder.mkdir(mode=0o755, exist_ok=True)
     return folder
 
 

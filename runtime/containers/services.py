@@ -6,7 +6,7 @@ nothing itself. So neither a port of the host nor a network of the engine is ope
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -81,11 +81,29 @@ async def beside(
     engine: ContainerEngine, crew: CrewServices, instance: str, workspace_id: str, crew_id: str, limits: Limits
 ) -> list[Beside]:
     """Starts all services and waits until they are healthy. Raises Failed, with the name of the service."""
+    return list(await asyncio.gather(*_all(engine, crew, _Whose(instance, workspace_id, crew_id), limits)))
+
+
+async def not_running(
+    engine: ContainerEngine, crew: CrewServices, instance: str, workspace_id: str, crew_id: str, limits: Limits
+) -> list[str]:
+    """Starts all services, as `beside` does, and returns the reasons of those that do not run."""
+    try:
+        made = _all(engine, crew, _Whose(instance, workspace_id, crew_id), limits)
+    except Failed as failed:
+        return [str(failed)]
+    results = await asyncio.gather(*made, return_exceptions=True)
+    for unexpected in (each for each in results if isinstance(each, BaseException) and not isinstance(each, Failed)):
+        raise unexpected
+    return [str(each) for each in results if isinstance(each, Failed)]
+
+
+def _all(
+    engine: ContainerEngine, crew: CrewServices, whose: _Whose, limits: Limits
+) -> list[Coroutine[Any, Any, Beside]]:
     if len(crew.services) > MOST:
         raise Failed(f"A crew has at most {MOST} services")
-    whose = _Whose(instance, workspace_id, crew_id)
-    made = [_one(engine, crew, service, whose, limits, at) for at, service in enumerate(crew.services)]
-    return list(await asyncio.gather(*made))
+    return [_one(engine, crew, service, whose, limits, at) for at, service in enumerate(crew.services)]
 
 
 async def _one(

@@ -112,3 +112,5 @@ class AdminMutation:
     reset_rate_limit = mutation(admin_ops.reset_rate_limit)
     prune_legacy_resources = mutation(admin_ops.prune_legacy_resources)
     prune_crew_runtimes = mutation(admin_ops.prune_crew_runtimes)
+    reap_orphan_containers = mutation(admin_ops.reap_orphan_containers)
+    reencrypt_secrets = mutation(admin_ops.reencrypt_secrets)

@@ -4,10 +4,25 @@ import strawberry
 
 from models.staff.crews import Crew, CrewConnection, CrewMember
 from resolvers.staff import crews as crew_ops
-from resolvers.staff.crews import avatars, capabilities, files, git, images, members, parts, policies, provisioning
+from resolvers.staff.crews import (
+    avatars,
+    capabilities,
+    credential_gaps,
+    files,
+    freshness,
+    git,
+    images,
+    members,
+    parts,
+    policies,
+    provisioning,
+    running,
+    starting,
+)
 from schema.bridge.fields import Edge, mutation, node, output, query
 
 output(files.FileInfo, fields={"size": float})
+output(freshness.ImageStatus, fields={"reason": str})
 output(members.MemberRoleUpdated, name="CrewMemberRoleUpdated")
 output(capabilities.OfferedDatastore, name="CrewDatastore")
 output(capabilities.OfferedTool, name="CrewTool")
@@ -84,6 +99,11 @@ class CrewQuery:
     crew_files = query(files.list_crew_files)
     crew_git_diff = query(git.git_diff)
     crew_policy = query(policies.get_policy, CrewType)
+    crew_container_status = query(running.get_container_status)
+    crew_containers = query(running.list_containers)
+    crew_services = query(running.list_services)
+    crew_credential_readiness = query(credential_gaps.get_credential_readiness)
+    crew_image_status = query(freshness.get_image_status)
 
 
 @strawberry.type
@@ -101,6 +121,10 @@ class CrewMutation:
     rebuild_crew = mutation(provisioning.rebuild_crew)
     restart_crew_agents = mutation(provisioning.restart_agents)
     delete_cache_image = mutation(images.delete_cache_image)
+    start_crew_container = mutation(starting.start_containers)
+    stop_crew_container = mutation(starting.stop_containers)
+    refresh_crew_image = mutation(freshness.refresh_image)
     save_crew_file = mutation(files.save_crew_file)
+    delete_crew_file = mutation(files.delete_crew_file)
     apply_crew_avatar_style = mutation(avatars.apply_avatar_style)
     set_crew_policy = mutation(policies.set_policy, CrewType)

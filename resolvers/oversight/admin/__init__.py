@@ -44,13 +44,16 @@ from resolvers.oversight.admin.rate_limits import (
     reset_rate_limit,
     set_rate_limit,
 )
+from resolvers.oversight.admin.reencryption import Reencrypted, reencrypt_secrets
 from resolvers.oversight.admin.retention import Retention, list_retention, set_retention
 from resolvers.oversight.admin.runtimes import (
     LegacyResources,
     Pruned,
+    Reaped,
     detect_legacy_resources,
     prune_crew_runtimes,
     prune_legacy_resources,
+    reap_orphan_containers,
 )
 
 DOMAIN = Domain("admin", scopes=("workspace:admin",))

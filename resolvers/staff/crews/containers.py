@@ -91,7 +91,13 @@ def _workplace(crew: Mapping[str, Any]) -> Workplace | None:
 
 def needs_container(crew: Crew) -> bool:
     """Returns true if the commands of the crew's agents run in containers where the server has an engine."""
-    return _workplace({name: getattr(crew, name) for name in SETTINGS}) is not None
+    return image_of(crew) is not None
+
+
+def image_of(crew: Crew) -> str | None:
+    """The image of the crew's containers: empty if it has to be built first, None if commands run elsewhere."""
+    found = _workplace({name: getattr(crew, name) for name in SETTINGS})
+    return None if found is None else found.image
 
 
 async def overdue(

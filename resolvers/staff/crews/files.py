@@ -5,6 +5,7 @@ the folder.
 """
 
 import posixpath
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
@@ -21,6 +22,8 @@ from resolvers.staff.crews.members import CREW, ByCrew
 
 MOST: Final = 16 << 20
 """Bytes of a file that is saved."""
+BACK: Final = "The path must not contain '..'"
+OTHERS: Final = "The path begins with the id of another crew"
 FilePath = Annotated[str, Field(strict=True, max_length=bounds.URL)]
 Content = Annotated[str, Field(strict=True, max_length=bounds.REPLY)]
 
@@ -47,6 +50,10 @@ class SaveCrewFile(CrewFile):
     content: Content = ""
 
 
+class DeleteCrewFile(CrewFile):
+    """A path without the crew's id is relative to the crew's folder."""
+
+
 class FileInfo(Output):
     """An entry of a folder. `path` can be passed unchanged to other file operations; `size` is in bytes."""
 
@@ -61,6 +68,13 @@ class FileSaved(Output):
     """A file that was saved. `path` is returned as sent."""
 
     status: Literal["saved"] = "saved"
+    path: str
+
+
+class FileDeleted(Output):
+    """A file that does not exist any more. `path` is returned as sent."""
+
+    status: Literal["deleted"] = "deleted"
     path: str
 
 
@@ -146,13 +160,44 @@ async def save_crew_file(ctx: Context, crew: Crew, data: SaveCrewFile) -> FileSa
     chat attachments.
     """
     if ".." in data.path.split("/"):
-        raise Refusal(Code.BAD_REQUEST, "The path must not contain '..'")
+        raise Refusal(Code.BAD_REQUEST, BACK)
     names = below_crew(crew.id, _resolved(data.path))
     if len(names) > 1 and is_id(names[0]):
-        raise Refusal(Code.BAD_REQUEST, "The path begins with the id of another crew")
+        raise Refusal(Code.BAD_REQUEST, OTHERS)
     refuse_attachments(names)
     await keep(ctx, crew.id, names, sent(ctx, data.content))
     return FileSaved(path=data.path)
+
+
+@command(
+    "crews.files.delete",
+    Action.CREATE,
+    audit="file.deleted",
+    emits=FileChanged,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    late=True,
+)
+async def delete_crew_file(ctx: Context, data: DeleteCrewFile) -> FileDeleted:
+    """Delete a file of a crew.
+
+    A file that does not exist counts as deleted. CONFLICT for a directory, which is kept. Refused in the folder of
+    chat attachments.
+    """
+    crew = await ctx.get(Crew, data.crew_id)
+    if ".." in re.split(r"[/\\]", data.path):
+        raise Refusal(Code.BAD_REQUEST, BACK)
+    names = below_crew(crew.id, names_of(data.path))
+    if not names:
+        raise Refusal(Code.BAD_REQUEST, "A path is required")
+    if len(names) > 1 and is_id(names[0]):
+        raise Refusal(Code.BAD_REQUEST, OTHERS)
+    refuse_attachments(names)
+    path, folder = "/".join(names), output_of(ctx, crew.id)
+    await ctx.begin()
+    size = await folder.unlink(path)
+    if size is not None:
+        tell(ctx, crew.id, "file_deleted", path, size)
+    return FileDeleted(path=data.path)
 
 
 def refuse_attachments(names: tuple[str, ...]) -> None:

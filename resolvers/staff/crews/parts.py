@@ -4,10 +4,12 @@ import tomllib
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from resolvers.kernel import Absent, Action, Auth, Context, Input, Output, Tenancy, Text, procedure
 from resolvers.kernel.ground.scopes import OPEN
+
+REGISTRY: Final = "ghcr.io/devcontainers/features"
 
 
 class CatalogCategory(StrEnum):
@@ -75,6 +77,14 @@ def _read() -> dict[str, list[Any]]:
     read = tomllib.loads(files(__package__).joinpath("parts.toml").read_text(encoding="utf-8"))
     features = [CatalogFeature(**each) for each in read["features"]]
     return {"features": features, "runtimes": [CatalogRuntime(**each) for each in read["runtimes"]]}
+
+
+def feature_ref(feature_id: str) -> str:
+    """The reference of a feature: the one in the catalog, or its first version."""
+    refs = [each.ref for each in _read()["features"]]
+    return next(
+        (ref for ref in refs if ref.rpartition("/")[2].partition(":")[0] == feature_id), f"{REGISTRY}/{feature_id}:1"
+    )
 
 
 def _found(kind: str, search: str, *fields: str) -> list[Any]:
