@@ -162,6 +162,7 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     "chats.participants_remove": {"participant.removed": "whoever has the chat open sees it"},
     "chats.reactions_add": {"reaction.added": "whoever has the chat open sees it"},
     "chats.reactions_remove": {"reaction.removed": "whoever has the chat open sees it"},
+    "crews.files.delete": {"file.event": "viewers of the folder learn of it at once (events: file.event)"},
     "agents.files_save": {"file.event": "the folder of an agent is in that of its crew (events: file.event)"},
     "chats.attach": {"file.event": "attachments are files of the crew (events: file.event)"},
     "agents.stop": {"agent.status": "dashboards show the status that this event tells them (agents.stop: notes)"},

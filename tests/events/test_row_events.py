@@ -37,6 +37,7 @@ SILENT = {
     "admin.gdpr_export": _OF_PERSON,
     "admin.log_level_set": _OF_INSTANCE,
     "admin.memory_config_patch": "a setting without a row in any list",
+    "admin.reencrypt": _OF_INSTANCE,
     "admin.retention_set": "a setting without a row in any list",
     "approvals.reset_auto_tuning": "decisions that are remembered are in no list",
     "auth.account_delete": _ACCOUNT,

@@ -31,6 +31,7 @@ WITHOUT_WHAT_IT_NEEDS = {
     "backups.metrics": "FORBIDDEN",  # nobody is the owner
     "cache.images.list": "UNAVAILABLE",
     "crews.files.download": "NOT_FOUND",
+    "crews.image_status": "UNAVAILABLE",
     "users.avatar": "NOT_FOUND",  # a file
     "issues.attachments_get": "NOT_FOUND",
     "notification_channels.test": "BAD_GATEWAY",  # who answers

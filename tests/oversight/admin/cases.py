@@ -33,7 +33,8 @@ def gdpr_action(plot: Plot) -> GdprAction:
 OF_PERSON = Recipe({"user_id": lambda world: world.home.second.user_id}, chosen=frozenset({"user_id"}))
 """Whoever is named: an unknown id has nothing to export or delete, and is no fault."""
 RECIPES = dict.fromkeys(
-    ["admin.legacy_detect", "admin.legacy_prune", "admin.runtime_prune"], Recipe(refused=Code.UNAVAILABLE)
+    ["admin.legacy_detect", "admin.legacy_prune", "admin.runtime_prune", "admin.reap_orphan_containers"],
+    Recipe(refused=Code.UNAVAILABLE),
 ) | {
     "admin.rate_limit_set": Recipe({"key": "webhook.agent_per_min", "value": 30}, refused=Code.FORBIDDEN),
     "admin.rate_limit_reset": Recipe({"key": "webhook.agent_per_min"}, refused=Code.FORBIDDEN),

@@ -28,6 +28,7 @@ OF_THE_CONTRACT = {"agents.create": "create", "agents.update": "update", "agents
 OF_NO_ROW = {
     "admin.log_level_set",
     "admin.memory_config_patch",
+    "admin.reencrypt",
     "approvals.reset_auto_tuning",
     "escalations.purge",
     "inbox.purge",
@@ -38,6 +39,7 @@ SAME = {
     "auth.signout",
     "chats.cancel",
     "chats.participants_remove",
+    "crews.files.delete",
     "escalations.sweep",
     "members.accept",
     "service_accounts.deactivate",

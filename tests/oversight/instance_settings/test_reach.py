@@ -25,6 +25,7 @@ OF_INSTANCE = {
     "admin.log_level_set": ("PUT", "/api/v1/admin/log-level", {"level": "error"}),
     "admin.rate_limit_set": ("PUT", "/api/v1/admin/rate-limits/webhook.agent_per_min", {"value": 30}),
     "admin.rate_limit_reset": ("DELETE", "/api/v1/admin/rate-limits/webhook.agent_per_min", None),
+    "admin.reencrypt": ("POST", "/api/v1/admin/reencrypt", None),
     "feature_flags.create": ("POST", "/api/v1/feature-flags", {"key": "new"}),
     "feature_flags.update": ("PATCH", "/api/v1/feature-flags/f1", {"enabled": True}),
     "feature_flags.delete": ("DELETE", "/api/v1/feature-flags/f1", None),

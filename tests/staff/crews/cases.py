@@ -60,11 +60,16 @@ def crew_connection(plot: Plot) -> CrewConnection:
 
 
 IDS = {"from_crew_id": "crew", "to_crew_id": "third_crew"}
-WITHOUT_CONTAINERS = ("crews.provision", "crews.provision.rebuild", "crews.restart_agents", "cache.images.list")
+WITHOUT_CONTAINERS = (
+    "crews.provision", "crews.provision.rebuild", "crews.restart_agents", "cache.images.list", "crews.container_start",
+    "crews.image_status", "crews.refresh_image",
+)  # fmt: skip
 RECIPES = dict.fromkeys(WITHOUT_CONTAINERS, Recipe(refused=Code.UNAVAILABLE)) | {
     "cache.images.delete": Recipe({"tag": "crewship-cache:1"}, refused=Code.UNAVAILABLE),
     "crews.get_by_slug": Recipe({"slug": lambda world: world.home["crew"].slug}),
     "crews.avatar.apply": Recipe({"avatar_style": "thumbs"}),
+    "crews.container_stop": Recipe(refused=Code.BAD_GATEWAY),
+    "crews.files.delete": Recipe({"path": "notes/gone.txt"}),
     "crews.files.download": Recipe(refused=Code.NOT_FOUND),
     "policies.put": Recipe(values={"autonomy_level": "full", "behavior_mode": "warn", "reason": "Trusted crew"}),
 }
