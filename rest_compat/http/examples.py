@@ -123,6 +123,7 @@ OF_OPERATION: Mapping[str, Any] = {
     "issues.update": {"status": "IN_PROGRESS", "priority": "high"},
     "members.capabilities_update": {"grant": ["issue_create"]},
     "missions.tasks_update": {"status": "COMPLETED", "result_summary": "The second offer is the cheapest."},
+    "notification_channels.test_draft": {"type": "webhook", "url": "https://example.com/hook"},
     "notification_channels.create": {"type": "email", "to": "ada@example.com", "events": ["run.completed"]},
     "onboarding.setup": {"workspace_name": "Example Inc.", "crew_name": "Research", "agent_name": "Scout"},
     "runs.finish_internal": {"status": "COMPLETED", "exit_code": 0},

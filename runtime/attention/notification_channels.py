@@ -1,14 +1,7 @@
 """Follows ends of runs and notifies channels."""
 
-from resolvers.attention.notification_channels.sending import (
-    DELIVER,
-    FOLLOW,
-    OfEnd,
-    Refused,
-    enqueue_letters,
-    letter_of,
-    send,
-)
+from resolvers.attention.notification_channels.delivery import Refused, send
+from resolvers.attention.notification_channels.sending import DELIVER, FOLLOW, OfEnd, enqueue_letters, letter_of
 from resolvers.instance.telemetry import log
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick, ticks

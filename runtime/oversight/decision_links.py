@@ -1,6 +1,6 @@
 """Follows questions and notifies channels."""
 
-from resolvers.attention.notification_channels.sending import Refused, send
+from resolvers.attention.notification_channels.delivery import Refused, send
 from resolvers.instance.telemetry import log
 from resolvers.oversight.decision_links.asking import ASK, FOLLOW, OfItem, enqueue_questions, letter_of, make_link
 from runtime.engine.background import Work, carries

@@ -46,6 +46,7 @@ def test_the_operations_with_rules_are_these() -> None:
         "issues.create": {"priority", "assignee_type", "due_date"},
         "issues.edit": {"priority", "assignee_type", "due_date"},
         "notification_channels.create": {"url", "to"},
+        "notification_channels.test_draft": {"url", "to"},
         "recurring_issues.create": {"priority", "assignee_type"},
         "recurring_issues.update": {"priority", "assignee_type"},
         "triage_rules.create": {"priority"},

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from sqlmodel import SQLModel
 
+from models.attention.notification_channels import ChannelScope, ChannelType, NotificationChannel
 from models.people.workspaces import Membership, Role
 from models.staff.agents import Agent
 from models.staff.chats import Chat
@@ -28,6 +29,7 @@ READS = {
     "Chat": "chats(workspaceId: $ws) { nodes { id viewerCan } }",
     "Membership": "members(workspaceId: $ws) { id viewerCan }",
     "Mission": "issues(workspaceId: $ws) { nodes { id viewerCan } }",
+    "NotificationChannel": "notificationChannels(workspaceId: $ws, scope: all) { id viewerCan }",
     "SavedView": "savedViews(workspaceId: $ws) { id viewerCan }",
     "WorkflowTemplate": "missionTemplates(workspaceId: $ws) { id viewerCan }",
 }
@@ -59,13 +61,27 @@ async def planted(world: World) -> dict[str, list[Any]]:
         SavedView(name=person.name, user_id=person.user_id, filters_json="{}", shared=True, **here)
         for person in (world.owner, world.manager, world.viewer)
     ]
-    await world.add(*chats, *views)
+    channels = [
+        NotificationChannel(type=ChannelType.webhook, scope=ChannelScope.user, owner_user_id=person.user_id, **here)
+        for person in (world.owner, world.manager, world.viewer)
+    ]
+    await world.add(*chats, *views, *channels)
     built_in = ENTITIES["template"](plot)
     built_in.is_builtin, built_in.name = True, "Built in"
     await world.add(built_in)
     people = [world.people[name] for name in MEMBERS]
     members = [Membership(id=p.membership_id or "", user_id=p.user_id, role=Role(p.name.upper())) for p in people]
-    made = [*agents, *chats, *views, plot["approval"], plot["template"], built_in, *members]
+    made = [
+        *agents,
+        *chats,
+        *views,
+        *channels,
+        plot["notification_channel"],
+        plot["approval"],
+        plot["template"],
+        built_in,
+        *members,
+    ]
     rows: dict[str, list[Any]] = {model: [] for model in READS}
     for row in made:
         rows[type(row).__name__].append(row)
@@ -106,7 +122,7 @@ async def test_a_row_tells_what_its_guards_let_pass(world: World) -> None:
                     if op.name == "members.remove":
                         continue
                     with faults.of(f"{who} {op.name} {getattr(row, 'name', row.id)}"):
-                        may = op.called[0] in told[row.id]
+                        may = op.called[0] in told.get(row.id, [])
                         assert may is not await is_forbidden(op, row, person, world)
                         both.add(may)
     faults.tell()

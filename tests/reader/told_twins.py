@@ -24,8 +24,14 @@ def notification_count(store: Store, asker: Asker, _: Arguments) -> Single:
     return Single("NotificationCount", {"unread": sum(row["read_at"] is None for row in own(store, asker))})
 
 
-def notification_channels(store: Store, asker: Asker, _: Arguments) -> Listing:
-    return Listing("NotificationChannel", ordered(tenants(store, asker, "NotificationChannel"), NEWEST))
+def hidden_place(asker: Asker, row: Row) -> Row:
+    return row if row["owner_user_id"] in (None, asker.user_id) else row | {"url": None, "address": None}
+
+
+def notification_channels(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    every = [hidden_place(asker, row) for row in tenants(store, asker, "NotificationChannel")]
+    seen = [row for row in every if arguments.get("scope") == "all" or row["owner_user_id"] in (None, asker.user_id)]
+    return Listing("NotificationChannel", ordered(seen, NEWEST))
 
 
 def is_asked_for(approval: Row, arguments: Arguments) -> bool:

@@ -57,8 +57,10 @@ def tenants(store: Store, asker: Asker, model: str) -> list[Row]:
     return seen(asker, model, [row for row in store.live(table(model)) if row["workspace_id"] == asker.workspace_id])
 
 
+MANAGING = ("OWNER", "ADMIN")
 SEEN: dict[str, Callable[[Asker, Row], bool]] = {
-    "SavedView": lambda asker, row: row["shared"] or row["user_id"] == asker.user_id
+    "NotificationChannel": lambda asker, row: row["owner_user_id"] in (None, asker.user_id) or asker.role in MANAGING,
+    "SavedView": lambda asker, row: row["shared"] or row["user_id"] == asker.user_id,
 }
 """Models whose rows are hidden from some members."""
 

@@ -86,6 +86,17 @@ SEEN_ROWS |= dict.fromkeys(
     (("saved_views.update", "id"), ("saved_views.delete", "id")),
     "whoever is not its owner is told that, of a private view too (contract)",
 )
+SEEN_ROWS |= dict.fromkeys(
+    [
+        (f"notification_channels.{name}", "id")
+        for name in ("update", "delete", "test", "agents_list", "agents_allow", "agents_deny")
+    ],
+    "who is not its owner is refused, for a personal channel too (contract)",
+)
+SEEN_ROWS |= {
+    ("notification_channels.agents_deny", "agent_id"): NAMED,
+    ("agents.notification_channels", "agent_id"): NAMED,
+}
 LEFT_OUT = {("issues.update", "label_ids"), ("issues.edit", "label_ids")}
 """Fields of which unknown ids are left out without a word: what is written says whether a row was found."""
 

@@ -34,7 +34,7 @@ WITHOUT_WHAT_IT_NEEDS = {
     "crews.image_status": "UNAVAILABLE",
     "users.avatar": "NOT_FOUND",  # a file
     "issues.attachments_get": "NOT_FOUND",
-    "notification_channels.test": "BAD_GATEWAY",  # who answers
+    **dict.fromkeys(("notification_channels.test", "notification_channels.test_draft"), "BAD_GATEWAY"),  # who answers
 }
 """Reads that are refused here for every caller."""
 PERSONAL = (Session, CliToken, Passkey)  # of no workspace, and of one person all the same

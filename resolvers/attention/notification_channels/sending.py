@@ -1,34 +1,32 @@
-"""The content of messages to notification channels, and their delivery."""
+"""The content of messages about ends of runs, and the jobs that send them to the channels of a workspace."""
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
-import orjson
 from sqlmodel import col
 
-from models.attention.notification_channels import ChannelEvent, ChannelType, NotificationChannel
+from models.attention.inbox import InboxPriority
+from models.attention.notification_channels import ChannelEvent, ChannelScope, NotificationCategory, NotificationChannel
 from models.staff.agents import Agent
 from models.staff.chats import Message, MessageRole
 from models.staff.runs import Run, RunStatus
 from models.work.missions import Assignment
-from resolvers.instance.outbound import Policy
-from resolvers.instance.ports import Mail, MailFailed, Undeliverable
-from resolvers.kernel import AcrossWorkspaces, Code, Context, Id, Input, Refusal, clock, instance, job
+from resolvers.attention.notification_channels.delivery import OfEvent
+from resolvers.attention.notification_channels.switches import is_off
+from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, constant, job, log
 from resolvers.kernel.background.followers import follow, news
 from resolvers.rules.redaction import Redactor
 
-AGENT = "crewship-notify/1"
-TIMEOUT = 15.0  # seconds
 PREVIEW = 1024  # bytes
-ANSWER = 4096  # bytes that are read of an answer
-BUSY = 429
-
-
 ENDS = [ChannelEvent.completed.value, ChannelEvent.failed.value]
+OF_ENDS = {
+    ChannelEvent.completed.value: (NotificationCategory.routines_completed.value, InboxPriority.low),
+    ChannelEvent.failed.value: (NotificationCategory.routines_failed.value, InboxPriority.high),
+}
+"""Category and priority of the end of a run."""
+RANKS = {priority.value: rank for rank, priority in enumerate(reversed(InboxPriority))}
 
 
 class OfEnd(Input):
@@ -40,30 +38,8 @@ DELIVER = job("notification_channels.deliver", OfEnd, unique="{channel_id}:{run_
 """Sends the end of one run to one channel."""
 FOLLOW = clock("notification_channels.follow", every=timedelta(seconds=1), when=news("notification_channels"))
 """Ends of runs are looked for in the outbox."""
-SUBSCRIBED = (col(NotificationChannel.enabled),)
-
-
-class NotDelivered(Exception):
-    """It has to be tried again. The text names neither address nor answer."""
-
-
-class Refused(NotDelivered):
-    """Another try is in vain."""
-
-
-class Notice(Protocol):
-    """The content of a message: an object of its fields for webhooks, subject and text for mail."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def event(self) -> str: ...
-
-    @property
-    def subject(self) -> str: ...
-
-    @property
-    def text(self) -> str: ...
+SUBSCRIBED = (col(NotificationChannel.enabled), col(NotificationChannel.scope) == constant(ChannelScope.workspace))
+"""Channels of members hear of nothing by `events`: a member sees not every run."""
 
 
 INDENTED = "\n  "
@@ -71,7 +47,7 @@ INDENTED = "\n  "
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(OfEvent):
     """The message about the end of a run."""
 
     event: str
@@ -97,17 +73,23 @@ async def enqueue_letters(rows: AcrossWorkspaces) -> bool:
     channels = await channels_of(rows, ended) if ended else []
     for event in ended:
         for channel in channels:
-            if channel["workspace_id"] == event["workspace_id"] and event["type"] in channel["events"]:
+            if channel["workspace_id"] == event["workspace_id"] and _receives(channel, event["type"]):
                 rows.enqueue(
                     DELIVER, event["workspace_id"], channel_id=channel["id"], run_id=event["payload"]["run_id"]
                 )
     return more
 
 
+def _receives(channel: Any, event: str) -> bool:
+    category, priority = OF_ENDS[event]
+    chosen = channel["categories"] or [category]
+    return event in channel["events"] and category in chosen and RANKS[priority] >= RANKS[channel["min_priority"]]
+
+
 async def channels_of(rows: AcrossWorkspaces, events: Sequence[Any]) -> list[Any]:
     """Enabled channels of the workspaces in which something has happened."""
     places = list({event["workspace_id"] for event in events})
-    columns = ("id", "workspace_id", "events")
+    columns = ("id", "workspace_id", "events", "categories", "min_priority")
     return await rows.everywhere.select(
         NotificationChannel, *SUBSCRIBED, col(NotificationChannel.workspace_id).in_(places), columns=columns
     )
@@ -115,10 +97,13 @@ async def channels_of(rows: AcrossWorkspaces, events: Sequence[Any]) -> list[Any
 
 async def letter_of(ctx: Context, data: OfEnd) -> tuple[NotificationChannel, Letter] | None:
     """None where the channel or the run is gone."""
-    live = (col(NotificationChannel.id) == data.channel_id, col(NotificationChannel.enabled))
+    live = (col(NotificationChannel.id) == data.channel_id, *SUBSCRIBED)
     channel = await ctx.select(NotificationChannel, *live).first()
     run = await ctx.select(Run, col(Run.id) == data.run_id).first()
     if channel is None or run is None:
+        return None
+    if await is_off(ctx, channel.provider):
+        log.warning("a notification is not sent: its provider is switched off", channel=channel.id)
         return None
     agent = await ctx.select(Agent, col(Agent.id) == run.agent_id, including_deleted=True).first()
     event = ChannelEvent.completed if run.status is RunStatus.COMPLETED else ChannelEvent.failed
@@ -147,48 +132,3 @@ async def _said(ctx: Context, run: Run) -> str:
 def preview_of(text: str) -> str:
     """The beginning of a text, without secrets."""
     return Redactor().redact(text).encode()[:PREVIEW].decode(errors="ignore")
-
-
-async def send(channel: NotificationChannel, notice: Notice, key: str) -> None:
-    """Raises NotDelivered."""
-    await (_mail if channel.type is ChannelType.email else _post)(channel, notice, key)
-
-
-async def _mail(channel: NotificationChannel, notice: Notice, key: str) -> None:
-    mailer = instance.mailer
-    if mailer is None:
-        raise Refused("this server sends no mail")
-    try:
-        await mailer.send(Mail(channel.address or "", notice.subject, notice.text), key)
-    except Undeliverable as error:
-        raise Refused(str(error)) from None
-    except MailFailed as error:
-        raise NotDelivered(str(error)) from None
-
-
-async def _post(channel: NotificationChannel, notice: Notice, key: str) -> None:
-    body = orjson.dumps(asdict(notice))
-    policy = Policy.PRIVATE_TOO if instance.settings.hooks_allow_private else Policy.PUBLIC
-    signature = hmac.new(await _secret(channel), body, hashlib.sha256).hexdigest()
-    headers = {
-        "content-type": "application/json",
-        "user-agent": AGENT,
-        "x-crewship-event": notice.event,
-        "x-crewship-signature": f"sha256={signature}",
-    }
-    try:
-        async with instance.http(policy, timeout=TIMEOUT, most=ANSWER, cut=True) as http:
-            answer = await http.post(channel.url or "", body, headers=headers)
-    except Refusal as refusal:
-        raise (NotDelivered if refusal.code is Code.BAD_GATEWAY else Refused)(refusal.detail) from None
-    if not 200 <= answer.status < 300:
-        again = answer.status == BUSY or answer.status >= 500
-        raise (NotDelivered if again else Refused)(f"the receiver answered with status {answer.status}")
-
-
-async def _secret(channel: NotificationChannel) -> bytes:
-    if channel.secret is None:
-        return b""
-    where: Any = {"table": NotificationChannel, "column": "secret", "row_id": channel.id}
-    opened = await instance.vault.open(channel.secret, **where)
-    return opened.reveal().encode()

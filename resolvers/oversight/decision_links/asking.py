@@ -12,7 +12,9 @@ from models.bounds import ID, LINE
 from models.oversight.decision_links import DecisionLink
 from models.people.auth import User, is_person, is_service_account
 from models.people.workspaces import Membership, Workspace
+from resolvers.attention.notification_channels.delivery import OfEvent
 from resolvers.attention.notification_channels.sending import SUBSCRIBED, channels_of, preview_of
+from resolvers.attention.notification_channels.switches import is_off
 from resolvers.instance.crypto import digest
 from resolvers.instance.ports import in_a_line
 from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, instance, job
@@ -52,7 +54,7 @@ class FoundQuestion(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class DecisionAsked:
+class DecisionAsked(OfEvent):
     """The content of the message. `link` and `expires_at` are empty if a link cannot make the decision."""
 
     event: str
@@ -152,10 +154,12 @@ async def letter_of(ctx: Context, data: OfItem) -> tuple[NotificationChannel, De
 
 
 async def _asked(ctx: Context, data: OfItem) -> FoundQuestion | None:
-    live = (col(NotificationChannel.id) == data.channel_id, col(NotificationChannel.enabled))
+    live = (col(NotificationChannel.id) == data.channel_id, *SUBSCRIBED)
     channel = await ctx.select(NotificationChannel, *live).first()
     item = await ctx.select(InboxItem, col(InboxItem.id) == data.item_id, including_hidden=True).first()
     if channel is None or item is None or item.state is InboxState.resolved:
+        return None
+    if await is_off(ctx, channel.provider):
         return None
     return FoundQuestion(channel, item, await question_of(ctx, item))
 
@@ -164,7 +168,13 @@ def _carries_links(channel: NotificationChannel) -> bool:
     """A link is as good as a signature: it is not sent where others read along."""
     if instance.settings.public_url is None:
         return False
-    if channel.type is ChannelType.email or instance.settings.hooks_allow_private:
+    if channel.type is ChannelType.email:
+        return True
+    return channel.type is ChannelType.webhook and _is_secure(channel)
+
+
+def _is_secure(channel: NotificationChannel) -> bool:
+    if instance.settings.hooks_allow_private:
         return True
     return (channel.url or "").lower().startswith(SECURE)
 
