@@ -116,7 +116,8 @@ def enum_field(choices: type[StrEnum] | StrEnum, *, free: bool = False, **option
     """
     if not isinstance(choices, type):
         choices, options = type(choices), options | {"default": choices}
-    return Field(sa_type=cast(Any, Text), sa_column_kwargs={"info": {CHOICES: choices, FREE: free}}, **options)
+    column = options.pop("sa_column_kwargs", {}) | {"info": {CHOICES: choices, FREE: free}}
+    return Field(sa_type=cast(Any, Text), sa_column_kwargs=column, **options)
 
 
 def stored_at(clock: str = "now()", **options: Any) -> Any:

@@ -74,11 +74,11 @@ class ModelCall(TenantTable, table=True):
     cache_creation_tokens: int = Field(default=0, sa_type=BigInteger)
     cost_micros: int | None = Field(default=None, sa_type=BigInteger)
     estimated: bool = False
-    billing_mode: BillingMode = enum_field(BillingMode.metered)
+    billing_mode: BillingMode = enum_field(BillingMode.metered, sa_column_kwargs={"server_default": text("'metered'")})
     subscription_plan: str | None = text_field(LINE, default=None, holds=NOTHING)
     quota_remaining_pct: float | None = None
     quota_window: str | None = text_field(LINE, default=None, holds=NOTHING)
-    rate_limited: bool = False
+    rate_limited: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     created_at: datetime = stored_at("clock_timestamp()")
 
 
