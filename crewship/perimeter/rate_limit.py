@@ -80,28 +80,32 @@ class Sizes(TypedDict):
 
     auth: int
     credential_test: int
+    credential_reveal: int
     api: int
     pages: int
 
 
 class RateLimits:
-    """The contract's three buckets, wider ones for probes and pages, and which route counts into which."""
+    """The contract's four buckets, wider ones for probes and pages, and which route counts into which."""
 
     def __init__(
         self,
         *,
         auth: int = 10,
         credential_test: int = 60,
+        credential_reveal: int = 3,
         api: int = 120,
         pages: int = 600,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._auth, self._credential_test, self._api = (RateLimit(size, clock) for size in (auth, credential_test, api))
+        self._credential_reveal = RateLimit(credential_reveal, clock)
         self._probes, self._pages = RateLimit(pages, clock), RateLimit(pages, clock)
 
     def resize(self, sizes: Sizes) -> None:
         self._auth.resize(sizes["auth"])
         self._credential_test.resize(sizes["credential_test"])
+        self._credential_reveal.resize(sizes["credential_reveal"])
         self._api.resize(sizes["api"])
         self._probes.resize(sizes["pages"])
         self._pages.resize(sizes["pages"])
@@ -113,7 +117,7 @@ class RateLimits:
 
     def narrower(self, path: str) -> bool:
         """Returns true if the path counts in a narrower bucket of its own."""
-        return self._buckets(path) in (self._auth, self._credential_test)
+        return self._buckets(path) in (self._auth, self._credential_test, self._credential_reveal)
 
     def _buckets(self, path: str) -> RateLimit | None:
         if path.startswith("/api/v1/"):
@@ -121,6 +125,8 @@ class RateLimits:
                 return self._auth
             if path.startswith("credentials/", 8) and path.endswith("/test") and path.count("/") in (4, 5):
                 return self._credential_test
+            if path.startswith("credentials/", 8) and path.endswith("/reveal") and path.count("/") == 5:
+                return self._credential_reveal
             return None if path.startswith("internal/", 8) else self._api
         if path == GRAPHQL_PATH:
             return self._api  # of its operations, those with a narrower bucket count there, too

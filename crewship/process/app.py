@@ -132,6 +132,7 @@ def _sizes(settings: Settings) -> Sizes:
     return {
         "auth": settings.ratelimit_auth,
         "credential_test": settings.ratelimit_credential_test,
+        "credential_reveal": settings.ratelimit_credential_reveal,
         "api": settings.ratelimit_api,
         "pages": settings.ratelimit_pages,
     }

@@ -40,9 +40,12 @@ class Capability(StrEnum):
     chat = "chat"
     credential_create = "credential.create"
     credential_rotate = "credential.rotate"
+    credentials_reveal = "credentials:reveal"
     issue_create = "issue.create"
     memory_write = "memory.write"
+    page_create = "page.create"
     routine_create = "routine.create"
+    routine_run = "routine.run"
     skill_create = "skill.create"
 
 
@@ -56,6 +59,8 @@ class Workspace(Table, Timestamps, SoftDelete, Versioned, table=True):
     preferred_language: str | None = text_field(LINE, default=None, holds=NOTHING)
     # a release without the column runs beside this one
     allow_privileged_credentials: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    # a release without the column runs beside this one
+    reveals_credentials: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
 class Membership(TenantTable, Timestamps, table=True):

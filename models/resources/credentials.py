@@ -58,6 +58,14 @@ class CredentialStatus(StrEnum):
     REJECTED = "REJECTED"
 
 
+class Sensitivity(StrEnum):
+    """The sensitivity of a credential, ascending. The value of a SEALED credential is never revealed."""
+
+    STANDARD = "STANDARD"
+    RESTRICTED = "RESTRICTED"
+    SEALED = "SEALED"
+
+
 class CredentialScope(StrEnum):
     """Who sees a credential: every member of the workspace, or members of its crews. The set is open."""
 
@@ -84,7 +92,7 @@ RECENCY = "(timestamp '2000-01-01' - (created_at AT TIME ZONE 'UTC' - timestamp 
 
 
 class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
-    """A secret for agents. Its values are sealed for this row; nothing shows them.
+    """A secret for agents. Its values are sealed for this row; one operation shows them.
 
     A credential without a value, such as an empty slot, is given to no agent, regardless of its status. `hosts` are the
     hosts of a SECRET, chosen with its value; an empty list restricts nothing. `token_expires_at` is the client's text;
@@ -141,6 +149,8 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     username: str | None = text_field(EMAIL, default=None, holds=MENTIONS)
     token_expires_at: str | None = text_field(LINE, default=None, holds=NOTHING)
     security_level: int = 1
+    # a release without the column runs beside this one
+    sensitivity: Sensitivity = enum_field(Sensitivity.STANDARD, sa_column_kwargs={"server_default": text("'STANDARD'")})
     # a release without the column runs beside this one
     on_runners: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     tags: list[str] = json_field(NOTES, default_factory=list, holds=MENTIONS)

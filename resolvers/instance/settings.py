@@ -209,6 +209,7 @@ class Settings(BaseSettings):
     )
     ratelimit_auth: Limit = variable("CREWSHIP_RATELIMIT_AUTH", 10, takes=A_MINUTE, live=True)
     ratelimit_credential_test: Limit = variable("CREWSHIP_RATELIMIT_CREDENTIAL_TEST", 60, takes=A_MINUTE, live=True)
+    ratelimit_credential_reveal: Limit = variable("CREWSHIP_RATELIMIT_CREDENTIAL_REVEAL", 3, takes=A_MINUTE, live=True)
     ratelimit_api: Limit = variable("CREWSHIP_RATELIMIT_API", 120, takes=A_MINUTE, live=True)
     ratelimit_pages: Limit = variable("CREWSHIP_RATELIMIT_PAGES", 600, takes=A_MINUTE, live=True)
     lockout_failures: Failures = variable("CREWSHIP_LOCKOUT_FAILURES", 10, takes="a number from 1 to 1000", live=True)

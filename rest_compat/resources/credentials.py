@@ -1,4 +1,4 @@
-"""REST: credentials of a workspace. No answer holds a value."""
+"""REST: credentials of a workspace. Only the answer of `reveal` contains a value."""
 
 from typing import Annotated, Any
 
@@ -6,6 +6,7 @@ from pydantic import Field
 
 from models.resources.credential_bindings import CredentialBinding, CredentialField
 from models.resources.credentials import AgentCredential, Credential, CredentialEvent, CredentialRotation
+from resolvers.identity.caller import Caller
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.resources import credentials
 from rest_compat.http.envelopes import Envelope
@@ -16,7 +17,7 @@ class CredentialJSON(Wire, of=Credential):
     fields = """
         id name description type provider status scope crew_id crew_ids account_label account_email username
         token_expires_at last_checked_at last_error last_used_at last_used_ips tags created_at updated_at agent_count
-        agent_ids agent_names security_level security_level_label testable mcp_used
+        agent_ids agent_names security_level security_level_label sensitivity testable mcp_used
         created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts
     """
     absent = "secret_ref"
@@ -73,6 +74,11 @@ class RotationJSON(Wire, of=CredentialRotation):
     fields = "id credential_id grace_seconds rotated_at expires_at rotated_by status old_value_gone"
 
 
+def _unkept(caller: Caller) -> list[tuple[bytes, bytes]]:
+    """Headers of an answer that no cache keeps, not even an old one."""
+    return [(b"cache-control", b"no-store"), (b"pragma", b"no-cache")]
+
+
 BASE = "/api/v1/credentials"
 ONE = f"{BASE}/{{id}}"
 INTERNAL = "/api/v1/internal/credentials"
@@ -84,6 +90,8 @@ ROUTES = (
     GET(f"{BASE}/bindings", credentials.list_bindings, BindingListJSON),
     POST(f"{BASE}/bindings", credentials.create_binding, BindingJSON, status=201),
     DELETE(f"{BASE}/bindings/{{bindingId}}", credentials.delete_binding, status=204),
+    GET(f"{BASE}/reveal-policy", credentials.get_reveal_policy, credentials.RevealPolicy),
+    PUT(f"{BASE}/reveal-policy", credentials.set_reveal_policy, credentials.RevealPolicy),
     GET(ONE, credentials.get_credential, CredentialJSON),
     PATCH(ONE, credentials.update_credential, CredentialJSON),
     PUT(ONE, credentials.update_credential, CredentialJSON),
@@ -91,6 +99,8 @@ ROUTES = (
     PUT(f"{ONE}/on-runners", credentials.allow_on_runners, OnRunnersJSON),
     POST(f"{BASE}/test", credentials.test_value, credentials.TestResult),
     POST(f"{ONE}/test", credentials.test_stored, credentials.TestResult),
+    POST(f"{ONE}/reveal", credentials.reveal_credential, credentials.RevealedCredential, heads=_unkept),
+    PUT(f"{ONE}/sensitivity", credentials.set_sensitivity, credentials.SensitivityResult),
     POST(f"{ONE}/rotate", credentials.rotate_credential, RotationJSON),
     GET(f"{ONE}/rotations", credentials.list_rotations, list[RotationJSON]),
     DELETE("/api/v1/credential-rotations/{rotationId}", credentials.cancel_rotation, credentials.RotationEnded),

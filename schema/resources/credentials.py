@@ -1,4 +1,4 @@
-"""GraphQL: credentials of a workspace. No field holds a value."""
+"""GraphQL: credentials of a workspace. Only the answer of `revealCredential` contains a value."""
 
 import strawberry
 
@@ -24,14 +24,14 @@ output(
 
 @node(Credential, name="Credential")
 class CredentialNode:
-    """A secret for agents. Its value can be written but never read."""
+    """A secret for agents. Its value can be written, and read by `revealCredential` only."""
 
     fields = """
         id workspace_id name description type provider status scope crew_id crew_ids account_label account_email
         username token_expires_at security_level last_checked_at last_error last_used_at last_used_ips tags
         oauth_client_id oauth_auth_url oauth_token_url oauth_scopes agent_count agent_ids agent_names assignments
-        security_level_label testable mcp_used created_by_actor_type created_by_actor_id provisioned_for_service
-        secret_ref hosts on_runners fields bindings created_at updated_at version
+        security_level_label sensitivity testable mcp_used created_by_actor_type created_by_actor_id
+        provisioned_for_service secret_ref hosts on_runners fields bindings created_at updated_at version
     """
     crew_id = strawberry.field(description="The first of `crewIds`.")
     crew_ids: list[str] = strawberry.field(description="Crews whose members see the credential.")
@@ -108,6 +108,7 @@ class CredentialQuery:
     credential_bindings = query(credential_ops.list_bindings, CredentialBindingType)
     find_credential_bindings = query(credential_ops.find_bindings, CredentialBindingType)
     agent_credential_slots = query(credential_ops.resolve_slots)
+    credential_reveal_policy = query(credential_ops.get_reveal_policy)
     default_env_var = query(credential_ops.default_env_var)
 
 
@@ -127,4 +128,7 @@ class CredentialMutation:
     delete_credential_field = mutation(credential_ops.delete_field)
     create_credential_binding = mutation(credential_ops.create_binding, CredentialBindingType)
     delete_credential_binding = mutation(credential_ops.delete_binding)
+    reveal_credential = mutation(credential_ops.reveal_credential)
+    set_credential_reveal_policy = mutation(credential_ops.set_reveal_policy)
+    set_credential_sensitivity = mutation(credential_ops.set_sensitivity)
     test_credential = mutation(credential_ops.test_stored)

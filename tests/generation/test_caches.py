@@ -27,6 +27,7 @@ SAID_OTHERWISE = {
     "agents.avatar": ("private, max-age=31536000, immutable", VARIES),  # another picture has another address
     "auth.error_page": (NEVER, "Accept"),  # the same for everybody, as JSON or for browsers
     "chats.stream": ("no-cache", VARIES),
+    "credentials.reveal": ("no-store", VARIES),  # the contract's words
     "journal.stream": ("no-cache", VARIES),  # the contract's words; nothing validates it, so each request is asked anew
     "oauth.callback": ("no-store", VARIES),
 }

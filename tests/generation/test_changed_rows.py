@@ -29,6 +29,7 @@ _READ = "reads have the same answer, which has the id of the row"
 _PERSON = "the person's data are gone, or leave the service"
 UNSHOWN: dict[str, str] = {
     "agents.avatar_delete": _EMPTY,
+    "credentials.reveal_policy_set": "it answers with the switch and the id of the workspace",
     **dict.fromkeys(("auth.cli_token_create", "auth.cli_token_revoke", "auth.cli_token_rotate"), _ACCOUNT),
     **dict.fromkeys(("auth.email_confirm", "auth.login", "auth.pair_redeem", "auth.reset", "auth.signup"), _ACCOUNT),
     **dict.fromkeys([f"users.{verb}" for verb in ("avatar_upload", "change_password", "update_me")], _ACCOUNT),

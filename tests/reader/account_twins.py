@@ -42,23 +42,19 @@ KEPT = {
     "run_retention_days": "runs", "credential_audit_retention_days": "credential_events",
     "audit_log_retention_days": "audit",
 }  # fmt: skip
-PRESETS = {
-    "chat": ["chat"],
-    "power": ["chat", "issue.create", "memory.write", "routine.create"],
-    "admin": [
-        "chat", "credential.create", "credential.rotate", "issue.create", "memory.write", "routine.create",
-        "skill.create",
-    ],
-}  # fmt: skip
-PRESET_OF = {"OWNER": "admin", "ADMIN": "admin", "MANAGER": "power"}
+ALL = [
+    "chat", "credential.create", "credential.rotate", "issue.create", "memory.write", "routine.create", "skill.create",
+]  # fmt: skip
+BY_ROLE = {"OWNER": ALL, "ADMIN": ALL, "MANAGER": ["chat", "issue.create", "memory.write", "routine.create"]}
+KNOWN = sorted([*ALL, "credentials:reveal", "page.create", "routine.run"])
 
 
 def capabilities(store: Store, asker: Asker, row: Row) -> list[str] | None:
     for own in store.tables["memberships"]:
         if own["workspace_id"] == row["id"] and own["user_id"] == asker.user_id:
             if own["capabilities"] is None:
-                return PRESETS[PRESET_OF.get(own["role"], "chat")]
-            return [name for name in PRESETS["admin"] if name == "chat" or name in own["capabilities"]]
+                return BY_ROLE.get(own["role"], ["chat"])
+            return [name for name in KNOWN if name == "chat" or name in own["capabilities"]]
     return None
 
 

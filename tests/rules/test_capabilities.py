@@ -24,12 +24,15 @@ ADMIN = [
     "skill.create",
 ]
 POWER = ["chat", "issue.create", "memory.write", "routine.create"]
+RUN = "routine.run"
 
 names = st.sampled_from(list(Capability)).map(str)
 sets = st.sets(st.sampled_from(list(Capability))).map(lambda s: CHAT_ONLY | s)
 
 
-@pytest.mark.parametrize(("preset", "expected"), [("chat", ["chat"]), ("power", POWER), ("admin", ADMIN)])
+@pytest.mark.parametrize(
+    ("preset", "expected"), [("chat", ["chat"]), ("power", [*POWER, RUN]), ("admin", sorted([*ADMIN, RUN]))]
+)
 def test_presets(preset: str, expected: list[str]) -> None:
     assert listed(PRESETS[CapabilityPreset(preset)]) == expected
     assert changed(PRESETS[CapabilityPreset.power], preset=preset) == PRESETS[CapabilityPreset(preset)]

@@ -26,6 +26,8 @@ from tests.tenant.test_ids import mentioned, surface_of, told
 pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 NEVER_CARRIED_OUT = {"backups.self_test", "crews.provision", "crews.provision.rebuild", "crews.restart_agents"}
 """Refused by a server without containers, for every input."""
+IN_SESSIONS = {"credentials.reveal"}
+"""Refused to every token."""
 HIDDEN = [model for model in ACCESS if issubclass(model, TenantRow)]
 
 
@@ -190,6 +192,9 @@ async def answers_as_for_an_unknown_id(op: Operation[Any], surface: str, field: 
     never = await estate.call(surface, op, with_ids(op, raw, field, unknown), estate.person("admin"), depth=1)
     if op.name in NEVER_CARRIED_OUT:
         assert {owner.code, hidden.code, never.code} == {"UNAVAILABLE"}
+        return
+    if op.name in IN_SESSIONS:
+        assert {owner.code, hidden.code, never.code} == {"FORBIDDEN"}
         return
     if (op.name, field) in LEFT_OUT:
         assert writes(owner, known), f"there is nothing to hide: {owner}"

@@ -24,6 +24,7 @@ from tests.tenant.door import LOCKS
 pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 WITHOUT_WHAT_IT_NEEDS = {
+    "credentials.reveal": "FORBIDDEN",  # a token reveals nothing
     "admin.gdpr_download": "GONE",  # a file
     "admin.legacy_detect": "UNAVAILABLE",  # an engine
     "admin.memory_version_content": "GONE",

@@ -70,22 +70,26 @@ class CapabilityPreset(StrEnum):
 
 CHAT_ONLY: Final[Capabilities] = frozenset({Capability.chat})
 
+POWER: Final = CHAT_ONLY | {Capability.issue_create, Capability.memory_write, Capability.routine_create}
+GRANTED_ONLY: Final = frozenset({Capability.page_create, Capability.credentials_reveal})
+"""Capabilities that no role and no preset includes: they are granted to a member by name."""
+ALL: Final = frozenset(Capability) - GRANTED_ONLY
+
 PRESETS: Final[Mapping[CapabilityPreset, Capabilities]] = MappingProxyType(
     {
         CapabilityPreset.chat: CHAT_ONLY,
-        CapabilityPreset.power: CHAT_ONLY
-        | {Capability.issue_create, Capability.memory_write, Capability.routine_create},
-        CapabilityPreset.admin: frozenset(Capability),
+        CapabilityPreset.power: POWER | {Capability.routine_run},
+        CapabilityPreset.admin: ALL,
     }
 )
 
-DEFAULTS: Final[Mapping[Role, CapabilityPreset]] = MappingProxyType(
+DEFAULTS: Final[Mapping[Role, Capabilities]] = MappingProxyType(
     {
-        Role.OWNER: CapabilityPreset.admin,
-        Role.ADMIN: CapabilityPreset.admin,
-        Role.MANAGER: CapabilityPreset.power,
-        Role.MEMBER: CapabilityPreset.chat,
-        Role.VIEWER: CapabilityPreset.chat,
+        Role.OWNER: ALL - {Capability.routine_run},
+        Role.ADMIN: ALL - {Capability.routine_run},
+        Role.MANAGER: POWER,
+        Role.MEMBER: CHAT_ONLY,
+        Role.VIEWER: CHAT_ONLY,
     }
 )
 
@@ -100,5 +104,5 @@ def effective(role: Role, stored: object) -> Capabilities:
     Anything but a list counts as unreadable, and leaves chat only, like an empty list; unknown names in it are dropped.
     """
     if stored is None:
-        return PRESETS[DEFAULTS[role]]
+        return DEFAULTS[role]
     return CHAT_ONLY | known_capabilities(stored) if isinstance(stored, list) else CHAT_ONLY

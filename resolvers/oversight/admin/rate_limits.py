@@ -53,6 +53,13 @@ KINDS: Final[Mapping[str, LimiterKind]] = {
     "http.cred_test_per_min": LimiterKind(
         "ratelimit_credential_test", HTTP, "Tests of credentials", "Tests of credentials by an address", "req/min"
     ),
+    "http.cred_reveal_per_min": LimiterKind(
+        "ratelimit_credential_reveal",
+        HTTP,
+        "Revealed values",
+        "Credentials that an address reveals",
+        "req/min",
+    ),
     "login.lockout_threshold": LimiterKind(
         "lockout_failures", LOGIN, "Failures", "Wrong passwords in a row that lock an account", "attempts", 1_000
     ),

@@ -36,6 +36,8 @@ NO_WRAPPING_KEY: Final = (
     " server that made it to CREWSHIP_ENCRYPTION_KEYS"
 )
 CLASH: Final = "A row of the bundle ({}) clashes with one of the workspace; nothing was written"
+SWITCHES: Final = {"allow_privileged_credentials": False, "reveals_credentials": False}
+"""Settings of a workspace that only its owner turns on."""
 AT_WORK: Final = "Agents are working in this workspace: stop their runs first"
 TRIGGERED: Final = frozenset({"run_tags"})
 """Tables that triggers fill again, and that no trigger empties."""
@@ -93,7 +95,7 @@ async def land_workspace(landing: Landing, passage: Passage, lines: AsyncIterato
         pass
     if slug is None:
         return 0
-    row = {"id": passage.target, "slug": slug, "name": slug, "version": 1, "allow_privileged_credentials": False}
+    row = {"id": passage.target, "slug": slug, "name": slug, "version": 1} | SWITCHES
     if await landing.report(select(table.c.id).where(table.c.slug == slug)):
         raise Refusal(Code.CONFLICT, "A workspace of this slug exists already", taken=("slug",))
     await landing.report(insert(table).values(**row).returning(table.c.id))

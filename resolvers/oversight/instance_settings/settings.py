@@ -136,9 +136,9 @@ async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> Instan
     Creates or replaces the setting for all workspaces. Secrets are encrypted and never returned.
 
     These keys take effect within a second in every process, and override the environment: allow_signup,
-    ratelimit_auth, ratelimit_credential_test, ratelimit_api, ratelimit_pages, lockout_failures, lockout_seconds,
-    builds_at_once, ratelimit_builds, ratelimit_webhooks, max_sockets, event_days and frame_days. They are set and
-    deleted in a workspace of the instance's first user only.
+    ratelimit_auth, ratelimit_credential_test, ratelimit_credential_reveal, ratelimit_api, ratelimit_pages,
+    lockout_failures, lockout_seconds, builds_at_once, ratelimit_builds, ratelimit_webhooks, max_sockets, event_days and
+    frame_days. They are set and deleted in a workspace of the instance's first user only.
     """
     _check(data.key, data.value)
     ctx.ring(Topic.settings)

@@ -1,6 +1,5 @@
 """Writes to the journal: marks of entries, and reports of agents' runtimes."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
@@ -29,9 +28,9 @@ from resolvers.kernel import (
     command,
 )
 from resolvers.oversight.journal.listing import MISSING
+from resolvers.rules.journal_ids import line_id
 from resolvers.rules.redaction import Redactor
 
-EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 REPORTED = Literal["network.egress", "file.written"]
 
 
@@ -134,8 +133,3 @@ async def emit_journal_entry(ctx: Context, data: EmitJournalEntry) -> JournalEnt
     )
     ctx.record(entry)
     return JournalEntryEmitted(id=line_id(entry))
-
-
-def line_id(entry: JournalEntry) -> str:
-    """The id by which an entry is read: its time and kind before its own."""
-    return f"j{(entry.created_at - EPOCH) // MICROSECOND:014x}je{entry.id}"

@@ -44,7 +44,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.kernel.background.retention import LONGEST
-from resolvers.kernel.ground.policy import DEFAULTS, PRESETS
+from resolvers.kernel.ground.policy import DEFAULTS
 from resolvers.rules.built_in_templates import add_built_in_templates
 from resolvers.rules.capabilities import listed as listed_capabilities
 from resolvers.rules.languages import canonical_language
@@ -122,7 +122,7 @@ def _capabilities(workspace: Any, scope: Any) -> Any:
     kept = or_(name == constant(Capability.chat), own.c.capabilities.has_key(name))
     listed = aggregate_order_by(name, collate(name, "C"))
     named = select(func.coalesce(func.jsonb_agg(listed), _names(frozenset()))).select_from(every).where(kept)
-    by_role = case(*[(own.c.role == constant(role), _names(PRESETS[preset])) for role, preset in DEFAULTS.items()])
+    by_role = case(*[(own.c.role == constant(role), _names(given)) for role, given in DEFAULTS.items()])
     held = case((own.c.capabilities.is_(None), by_role), else_=named.correlate(own).scalar_subquery())
     mine = (own.c.workspace_id == workspace.id, own.c.user_id == scope.user_id)
     return scope.scalar(select(type_coerce(held, JSONB)).where(*mine))

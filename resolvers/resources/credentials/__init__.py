@@ -32,7 +32,15 @@ from resolvers.resources.credentials.internal import (
 )
 from resolvers.resources.credentials.on_runners import allow_on_runners
 from resolvers.resources.credentials.probes import TestResult
+from resolvers.resources.credentials.reveal import (
+    RevealedCredential,
+    RevealPolicy,
+    get_reveal_policy,
+    reveal_credential,
+    set_reveal_policy,
+)
 from resolvers.resources.credentials.rotation import RotationEnded, cancel_rotation, list_rotations, rotate_credential
+from resolvers.resources.credentials.sensitivity import SensitivityResult, set_sensitivity
 from resolvers.resources.credentials.timeline import list_events
 
 DOMAIN = Domain("credentials")

@@ -70,6 +70,7 @@ async def test_limiters_are_listed_with_our_own_defaults(ruled: World) -> None:
     fresh = {name: Settings.model_fields[kind.setting].default for name, kind in KINDS.items()}
     assert fresh == {
         "http.auth_per_min": 10, "http.api_per_min": 120, "http.cred_test_per_min": 60,
+        "http.cred_reveal_per_min": 3,
         "login.lockout_threshold": 10, "login.lockout_duration_sec": 300,
         "provisioning.max_concurrent_per_ws": 8, "provisioning.max_starts_per_min": 20, "webhook.agent_per_min": 60,
     }  # fmt: skip

@@ -3,7 +3,7 @@
 from typing import Any
 
 from models.oversight.journal import JournalActor, JournalEntry, Severity
-from resolvers.oversight.journal.writing import line_id
+from resolvers.rules.journal_ids import line_id
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now

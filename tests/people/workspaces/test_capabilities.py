@@ -64,8 +64,8 @@ async def test_the_first_change_stores_the_whole_set(world: World) -> None:
         ({"grant": ["skill.create"]}, sorted([*POWER, "skill.create"])),
         ({"revoke": ["memory.write", "routine.create"], "preset": ""}, ["chat", "issue.create", "skill.create"]),
         ({"set": ["memory.write"]}, ["chat", "memory.write"]),
-        ({"preset": "admin"}, ADMIN),
-        ({"preset": "power", "set": None, "grant": []}, POWER),
+        ({"preset": "admin"}, sorted([*ADMIN, "routine.run"])),
+        ({"preset": "power", "set": None, "grant": []}, [*POWER, "routine.run"]),
         ({"preset": "chat", "unknown": 1}, ["chat"]),
     ]
     for body, expected in steps:

@@ -14,6 +14,7 @@ from models.resources.credentials import (
     CredentialStatus,
     CredentialType,
 )
+from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.sealing import sealed_before
@@ -151,6 +152,11 @@ RECIPES = {
         {"slot": "gh-token", "scope": "CREW", "crew_id": lambda world: world.home["crew"].id, "agent_id": None},
         chosen=frozenset({"agent_id"}),
     ),
+    "credentials.reveal": Recipe(
+        {"reason": "The gate does not open by itself"}, ids=OF_CREDENTIAL, refused=Code.FORBIDDEN
+    ),
+    "credentials.reveal_policy_set": Recipe({"enabled": False}),
+    "credentials.set_sensitivity": Recipe({"sensitivity": "SEALED"}, ids=OF_CREDENTIAL),
     "credential_bindings.delete": Recipe(ids={"id": "credential_binding"}),
     "credential_bindings.resolve": Recipe(ids={"agent_id": "agent"}),
     "credential_fields.list": Recipe(ids=OF_CREDENTIAL),

@@ -54,6 +54,7 @@ async def test_a_credential_of_a_name_and_a_value_has_the_defaults(board: Board)
         "username": None, "token_expires_at": None, "last_checked_at": None, "last_error": None, "last_used_at": None,
         "last_used_ips": [], "tags": [], "_count_agent_credentials": 0, "agent_ids": [], "agent_names": [],
         "mcp_used": False, "security_level": 1, "security_level_label": "L1 · low", "testable": False,
+        "sensitivity": "STANDARD",
         "created_by_actor_type": "user", "created_by_actor_id": board.person.user_id, "provisioned_for_service": None,
     }  # fmt: skip
     assert await board.read(f"{PATH}/{credential['id']}") == credential
