@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import validate
 
-revision = "2026_12_03_73"
-down_revision = "2026_12_03_72"
+revision = "2026_12_03_94"
+down_revision = "2026_12_03_93"
 branch_labels = None
 depends_on = None
 

@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_03_72"
-down_revision = "2026_12_03_12"
+revision = "2026_12_03_93"
+down_revision = "2026_12_03_92"
 branch_labels = None
 depends_on = None
 
