@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from graphql import (
@@ -171,7 +172,8 @@ class Writer:
         arguments = [text for n, a in chosen.items() if (text := self.argument(name, n, a)) is not None]
         call = f"{name}({', '.join(arguments)})" if arguments else name
         inner: Any = get_named_type(definition.type)
-        text = self.alias(f"{type_.name}.{call}", bool(arguments)) + call + self.directives()
+        needed = bool(arguments) or name in clashing(self.schema, type_)
+        text = self.alias(f"{type_.name}.{call}", needed) + call + self.directives()
         if is_leaf_type(inner):
             return text
         write = self.union if isinstance(inner, GraphQLUnionType) else self.selection
@@ -266,6 +268,25 @@ class Writer:
             "DateTime": ["2026-01-01T00:00:00Z"],
         }
         return self.random.choice([*choices.get(named.name, ["none", "", 'it\'s \\ "so" ☃']), None])
+
+
+@cache
+def clashing(schema: GraphQLSchema, type_: GraphQLObjectType) -> frozenset[str]:
+    """The fields of a member of unions whose type is another one in another member: one name cannot stand for both."""
+    unions = [each for each in schema.type_map.values() if isinstance(each, GraphQLUnionType) and type_ in each.types]
+    others = [member for union in unions for member in union.types if member is not type_]
+    return frozenset(
+        name
+        for name, definition in type_.fields.items()
+        for other in others
+        if name in other.fields and _shape(other.fields[name].type) != _shape(definition.type)
+    )
+
+
+def _shape(type_: Any) -> str:
+    """What has to be equal of two types: lists, nulls, and the name of a leaf."""
+    inner: Any = get_named_type(type_)
+    return str(type_) if is_leaf_type(inner) else str(type_).replace(inner.name, "{}")
 
 
 def literal(value: Any) -> str:
