@@ -17,6 +17,9 @@ COMMAND: Final = 4096
 SHOWN: Final = 2000
 """Characters of a prompt or an answer that are kept; then a mark that there was more."""
 TRUNCATED: Final = "...(truncated)"
+# no COALESCE: row-level security keeps conditions on it out of an index
+LISTED_AT: Final = "(CASE WHEN decided_at IS NULL THEN created_at ELSE decided_at END)"
+"""The time of a request in the audit log."""
 
 
 class KeeperDecision(StrEnum):
@@ -48,6 +51,7 @@ class KeeperRequest(TenantTable, table=True):
     __tablename__ = "keeper_requests"
     __table_args__ = (
         Index("keeper_requests_list_idx", "workspace_id", "created_at", "id"),
+        Index("keeper_requests_audit_idx", "workspace_id", text(LISTED_AT), "id"),
         Index("keeper_requests_decision_idx", "decision"),
         Index("keeper_requests_pending_idx", "created_at", postgresql_where=text("decision = 'PENDING'")),
     )

@@ -39,11 +39,11 @@ LOGGED = (
     'action: "create", dateTo: "2024-01-01T00:05:00Z"',
     'search: "reat"',
 )
-SOURCES = ("credentials",)
+SOURCES = ("credentials", "keeper")
 OTHER_LOGS = (
     *(f"source: {source}" for source in SOURCES),
     "source: credentials, sort: oldest_first",
-    'source: credentials, dateTo: "2024-01-01T00:05:00Z"',
+    'source: keeper, dateTo: "2024-01-01T00:05:00Z"',
 )
 IN_PAGES = (
     "findProjects",

@@ -68,7 +68,7 @@ def _line(lines: Any) -> dict[str, Any]:
 
 
 def _request(requests: Any) -> dict[str, Any]:
-    """The columns of an entry, of a request to the keeper."""
+    """The columns of an entry, of a request to the keeper. Its time is keeper_requests_audit_idx to the letter."""
     told = func.jsonb_build_object(
         constant("request_type"), requests.request_type, constant("risk_score"), requests.risk_score, type_=JSONB()
     )

@@ -63,7 +63,9 @@ COPIED = """
 """
 
 
-@each_of(("source", "order"), [(source, order) for source in ("credentials",) for order in ("newest", "oldest")])
+@each_of(
+    ("source", "order"), [(source, order) for source in ("credentials", "keeper") for order in ("newest", "oldest")]
+)
 async def test_a_page_reads_its_own_rows_of_many(world: World, source: str, order: str) -> None:
     here: dict[str, Any] = {"workspace_id": world.workspace.id}
     credential = Credential(name=f"{source} {order}", type=CredentialType.SECRET, **here)
