@@ -3,7 +3,7 @@
 from models.migrations.revisions import build_index
 
 revision = "2026_12_04_1"
-down_revision = "2026_12_03"
+down_revision = "2026_12_03_94"
 branch_labels = None
 depends_on = None
 
