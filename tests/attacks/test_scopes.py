@@ -161,6 +161,7 @@ def test_the_operations_of_every_token_are_these() -> None:
         "channels.providers",
         "features.catalog",
         "keeper.status",
+        "runtime.capacity",
         "runtimes.catalog",
         "system.aux_status",
         "system.engine",
