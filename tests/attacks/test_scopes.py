@@ -88,9 +88,6 @@ def test_the_scope_of_an_operation_can_be_handed_out(op: Operation[Any]) -> None
 
 
 OF_PERSONS = {
-    "users.update_me",
-    "users.avatar_delete",
-    "users.avatar_upload",
     "auth.account_delete",
     "auth.cli_token_create",
     "auth.cli_token_revoke",
@@ -108,14 +105,14 @@ OF_PERSONS = {
     "auth.passkey_require",
     "auth.passkey_status",
     "auth.passkeys_list",
-    "users.change_password",
     "auth.sessions_list",
     "auth.sessions_revoke",
+    "credentials.record_reveal",
+    "credentials.reveal",
     "invitations.accept",
     "me.preferences_delete",
     "me.preferences_list",
     "me.preferences_set",
-    "viewer.mark_seen",
     "notifications.count",
     "notifications.delete",
     "notifications.list",
@@ -149,6 +146,11 @@ OF_PERSONS = {
     "service_accounts.tokens.revoke",
     "service_accounts.tokens.rotate",
     "service_accounts.update",
+    "users.avatar_delete",
+    "users.avatar_upload",
+    "users.change_password",
+    "users.update_me",
+    "viewer.mark_seen",
 }
 """What no token with scopes may do."""
 
