@@ -293,6 +293,17 @@ async def test_a_channel_is_added_and_deleted(place: World, page: Page, axe: str
     await press(page, "Delete")
     await press(page, "Delete", "dialog")
     await page.see("No channels yet", "main")
+    await press(page, "Add channel")
+    await give(page, "dialog [name=type]", "shoutrrr")
+    await give(page, "dialog [name=provider]", "ntfy")
+    await page.fill("dialog [name='fields.topic']", "harbour")
+    await judge(page, axe, "form of a service")
+    await press(page, "Create", "dialog form")
+    await page.see("Chat or push service", "main")
+    await page.until("!document.querySelector('dialog[open]')")
+    assert (
+        await place.database.fetchval("SELECT provider FROM notification_channels WHERE deleted_at IS NULL") == "ntfy"
+    )
     assert page.complaints == []
 
 
