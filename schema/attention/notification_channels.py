@@ -7,7 +7,6 @@ from models.attention.notification_channels import (
     ChannelProvider,
     ChannelScope,
     ChannelType,
-    NotificationCategory,
     NotificationChannel,
 )
 from resolvers.attention import notification_channels as channel_ops
@@ -39,7 +38,6 @@ enum(ChannelType, name="NotificationChannelType")
 enum(ChannelEvent, name="NotificationChannelEvent")
 enum(ChannelScope, name="NotificationChannelScope")
 enum(ChannelProvider, name="NotificationProviderName")
-enum(NotificationCategory)
 enum(ListedChannels, name="ListedNotificationChannels")
 enum(FieldType, name="NotificationProviderFieldType")
 enum(ServiceCategory, name="NotificationProviderKind")
@@ -56,7 +54,7 @@ class NotificationChannelNode:
     url = strawberry.field(description="The address of a webhook; null for the personal channel of another member.")
     address = strawberry.field(description="The address of an email channel; null as `url` is.")
     events = strawberry.field(description="A subset of run.completed, run.failed and decision.requested.")
-    categories: list[NotificationCategory] | None = strawberry.field(description="Null for all categories.")
+    categories = strawberry.field(description="A subset such as routines.completed; null for all categories.")
     created_by: strawberry.ID | None
 
 

@@ -168,7 +168,7 @@ async def test_a_suspended_sandbox_is_resumed_with_its_files(engine: KubernetesE
     await box(engine).run(["sh", "-c", "echo kept >~/x; echo gone >/tmp/x"], workdir=workdir, timeout=60)
     [one] = await engine.list({})
     assert await engine.suspend(one["Id"])
-    assert (await engine.list({}))[0]["State"] == "created"
+    assert (await engine.list({}))[0]["State"] == "suspended"
     again = await box(engine).run(["sh", "-c", "cat ~/x; cat /tmp/x"], workdir=workdir, timeout=60)
     assert again.stdout == "kept\n"
     assert [each["Id"] for each in await engine.list({})] == [one["Id"]]

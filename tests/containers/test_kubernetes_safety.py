@@ -139,7 +139,7 @@ async def test_a_policy_that_was_opened_stops_commands_and_resumption(
     assert await engine.suspend(one["Id"])
     with pytest.raises(Failed, match=NOT_CLOSED.format(POLICY)):
         await engine.start(one["Id"])
-    assert (await engine.list({}))[0]["State"] == "created"
+    assert (await engine.list({}))[0]["State"] == "suspended"
     await owner.ask("PATCH", f"{POLICIES}/{POLICY}", body={"spec": {"egress": None}}, kind=MERGE)
     await owner.close()
     assert not (workdir.path / "made").exists()

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from resolvers.attention.notification_channels.testing import NOT_DELIVERED
 from resolvers.oversight.keeper.evaluation import UNAVAILABLE
 from resolvers.people.workspaces.provisioning import NO_ADDRESS
 from resolvers.problem import REASON_PHRASES
@@ -15,7 +16,7 @@ from tests.fuzz.hooks import BROKEN, INSIDES, REFUSED_WITH_502
 UNREADABLE = FAULTS[LinkFault.credential_unreadable][1]
 UNREACHED = (
     NO_CONTAINERS, *REFUSED_WITH_502, "The MCP server could not be queried: ", FAILED, UNAVAILABLE, UNREADABLE,
-    NO_ADDRESS,
+    NO_ADDRESS, NOT_DELIVERED,
 )  # fmt: skip
 """What a server or model that is not there is no failure of ours for (contract: skills.bulk_import says 502, and an
 evaluator without a model 503; members.provision needs the address of the server).
@@ -26,6 +27,7 @@ EMPTY: dict[str, Any] = {
     "agents.runs": [], "chats.list": [], "chats.messages": {"messages": []}, "missions.list": [],
     "escalations.list": [], "escalations.purge": {"deleted": 0}, "webhooks.list": [],
     "crews.assignments.list": [], "crews.peer_conversations.list": [],
+    "agents.notification_channels": {"channels": []},
 }  # fmt: skip
 PROBLEM = {"type", "title", "status", "detail", "instance", "error"}
 

@@ -293,7 +293,7 @@ async def test_json_is_read_as_json_by_rest_and_asked_for_by_graphql(media: byte
 WITHOUT_FOREIGN_ROWS = (
     "feature_flags", "instance_settings", "me.preferences", "admin.gdpr_export", "admin.gdpr_delete", "admin.retention",
     "crews.provision", "crews.restart_agents", "cache.images", "crew_templates", "skills.get", "skills.delete",
-    "connectors", "recipes",
+    "connectors", "recipes", "notification_providers",
 )  # fmt: skip
 
 

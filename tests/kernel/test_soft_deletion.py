@@ -47,6 +47,7 @@ EFFECTS: dict[tuple[str, str, str], tuple[str, str]] = {
     ("agents", "agent_skills", "agent_id"): (KEPT, HIDDEN),
     ("agents", "approval_gates", "agent_id"): (KEPT, HIDDEN),
     ("agents", "budgets", "agent_id"): (KEPT, HISTORY),
+    ("agents", "notification_channel_agents", "agent_id"): (KEPT, ASKED),
     ("agents", "peer_cards", "agent_id"): (KEPT, HIDDEN),
     ("agents", "triage_rules", "assignee_id"): (KEPT, ASKED),
     ("crews", "approval_gates", "crew_id"): (KEPT, HIDDEN),

@@ -84,7 +84,7 @@ async def test_a_build_that_failed_is_begun_again_and_says_why_it_failed(
     assert (build["status"], build["id"] == failed["id"]) == ("pending", False)
 
     other, chat = await chat_of(world)
-    monkeypatch.setattr(building, "A_MINUTE", 0)
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"ratelimit_builds": 0}))
     [error] = (await world.graphql(world.member, SEND, {"chat": chat.id}))["errors"]
     told = error["extensions"]
     assert (told["status"], told["error"], error["message"]) == ("failed", building.FULL, building.NOT_NOW)

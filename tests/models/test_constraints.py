@@ -66,12 +66,13 @@ async def test_a_row_of_another_workspace_cannot_be_referred_to(
         rows = [row for row in seeded.ours[::-1] if isinstance(row, models[table])]
         own = next((row for row in rows if vars(row).get(column) is not None), rows[0])
         foreign = of(seeded.theirs, models[key.referred_table.name])
+        (referred,) = [element.column.name for element in key.elements if element.parent.name == column]
         primary = [name.name for name in table_of(models[table]).primary_key]
         which = " AND ".join(f"{name} = ${place}" for place, name in enumerate(primary, 2))
         with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
             await admin.execute(
                 f"UPDATE {table} SET {COMPUTED.get(column, column)} = $1 WHERE {which}",
-                foreign.id,
+                getattr(foreign, referred),
                 *[getattr(own, name) for name in primary],
             )
         assert refused.value.constraint_name == key.name

@@ -62,6 +62,17 @@ def own_view(store: Store, asker: Asker, view: Row) -> bool:
     return view["user_id"] == asker.user_id
 
 
+def channel_of(roles: list[str]) -> Holds:
+    """Whose the channel is, or who has one of the roles where it is the workspace's."""
+
+    def holds(store: Store, asker: Asker, channel: Row) -> bool:
+        if channel["scope"] == "workspace" and role_in(store, asker, channel) in roles:
+            return True
+        return channel["owner_user_id"] is not None and channel["owner_user_id"] == asker.user_id
+
+    return holds
+
+
 def not_built_in(store: Store, asker: Asker, template: Row) -> bool:
     return not template["is_builtin"]
 
@@ -83,6 +94,7 @@ WITHOUT_SUBJECT = {
     "Chat": {"chats.send", "chats.steer", "chats.cancel"},
     "Membership": {"members.remove"},
 }
+CHANGED = channel_of(ADMINS)
 RULES: dict[str, Holds] = {
     "agents.update": edits,
     "agents.delete": edits,
@@ -93,6 +105,8 @@ RULES: dict[str, Holds] = {
     "chats.delete": changes_chat,
     "chats.participants_add": shares_chat,
     "chats.participants_remove": shares_chat,
+    **dict.fromkeys([f"notification_channels.{act}" for act in ("update", "agents_allow", "agents_deny")], CHANGED),
+    "notification_channels.delete": channel_of(MANAGERS),
     "members.remove": no_owner,
     "members.capabilities_update": another,
     "members.update_role": not_above,
@@ -129,5 +143,5 @@ def viewer_can(model: str) -> Value:
     return value
 
 
-MODELS = ("Agent", "Approval", "Chat", "Membership", "Mission", "SavedView", "WorkflowTemplate")
+MODELS = ("Agent", "Approval", "Chat", "Membership", "Mission", "NotificationChannel", "SavedView", "WorkflowTemplate")
 DERIVED: dict[tuple[str, str], Value] = {(model, "viewer_can"): viewer_can(model) for model in MODELS}

@@ -443,6 +443,7 @@ class Twins(Rules):
         return declared_order(edge)
 
     def follow(self, model: str, name: str, store: Store, asker: Asker, row: Row, arguments: Arguments) -> Any:
+        model = MODEL_OF.get(model, model)
         reports = chat_twins.REPORTS | skill_twins.REPORTS
         if (model, name) in reports:
             return reports[model, name](store, asker, row)

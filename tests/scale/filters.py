@@ -1,7 +1,7 @@
 """The filters that lists are asked with."""
 
 from tests.scale.boards import CREW
-from tests.scale.population import AGENT, TEN
+from tests.scale.population import AGENT, SECRET, TEN
 
 NEEDING = "nodes { id kind urgency since title subject { __typename } crew { name } agent { name } }"
 KINDS = 13  # branches that a page of what needs attention may be of
@@ -53,6 +53,14 @@ IN_PAGES = (
     "findSkills",
 )
 """Lists that have a field in pages beside the whole one."""
+BINDINGS = (
+    "",
+    "scope: [WORKSPACE]",
+    f'scope: [CREW], crewId: "{CREW}"',
+    f'scope: [AGENT], agentId: "{AGENT}"',
+    f'credentialId: "{SECRET}"',
+    'slot: "KEY_7"',
+)
 SKILLS = (
     'findSkills(category: "CODING", source: "BUNDLED", vendor: "none", maturity: "OFFICIAL", runtime: "ANY",'
     f' search: "name", installed: true, installedForAgentId: "{AGENT}"'

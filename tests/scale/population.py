@@ -37,6 +37,7 @@ BIG = (
     "approval_gates",
     "credentials",
     "agent_credentials",
+    "credential_bindings",
     "credential_events",
     "credential_rotations",
     "webhook_endpoints",
@@ -98,8 +99,6 @@ def _default(table: str, column: str) -> str | None:
 HOOK = "cwebho" + "1".rjust(20, "0")
 SECRET = "csecre" + "1".rjust(20, "0")
 LABEL = "clabel" + "1".rjust(20, "0")
-
-
 SEALED = """
     INSERT INTO instance_facts (name, value, created_at)
     SELECT 'audit_sealed', max(seq)::text, now() FROM audit_logs ON CONFLICT (name) DO UPDATE SET value = excluded.value
@@ -372,9 +371,11 @@ class Population:
         kept = {"name": "'Key ' || i", "type": "'SECRET'", "scope": "'WORKSPACE'", "version": "1", "tags": "'[]'"}
         kept["status"] = f"CASE WHEN {RARE} THEN 'EXPIRED' ELSE 'ACTIVE' END"
         await self.fill("credentials", first, last, id=f"'csecre' || {NUMBER}", **kept, **TIMES)
-        held = f"CASE WHEN {RARE} THEN '{AGENT}' ELSE 'cagent' || {NUMBER} END"
-        given = {"agent_id": held, "credential_id": f"'csecre' || {NUMBER}", "env_var_name": "'KEY_' || i"}
+        given = {"credential_id": f"'csecre' || {NUMBER}", "env_var_name": "'KEY_' || i"}
+        given["agent_id"] = f"CASE WHEN {RARE} THEN '{AGENT}' ELSE 'cagent' || {NUMBER} END"
         await self.fill("agent_credentials", first, last, id=f"'cgiven' || {NUMBER}", **given, **TIMES)
+        bound = {"credential_id": f"'csecre' || {NUMBER}", "slot": "'KEY_' || i", "scope": "'WORKSPACE'"}
+        await self.fill("credential_bindings", first, last, id=f"'cbound' || {NUMBER}", **bound)
         turned = {"credential_id": f"'{SECRET}'", "rotated_at": WHEN, "expires_at": WHEN, "status": "'EXPIRED'"}
         turned |= {"grace_seconds": "0", "rotated_by": f"'{self.user_id}'"}
         await self.fill("credential_rotations", first, last, id=f"'cturn' || {NUMBER}", **turned)

@@ -222,7 +222,7 @@ SERVICES: Final[Mapping[ChannelProvider, ChatService]] = {
             ),
             ServiceField("server", "Server", placeholder="ntfy.sh", help="Only for a server of your own."),
             ServiceField("username", "Username", help="Only if the topic requires it."),
-            ServiceField("password", "Password", FieldType.password, secret=True, help="As the name."),
+            ServiceField("password", "Password", FieldType.password, secret=True, help="Only with a username."),
         ),
         _ntfy,
     ),

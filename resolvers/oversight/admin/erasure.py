@@ -74,8 +74,9 @@ def of_accounts() -> list[type[SQLModel]]:
 
 
 def written() -> list[type[SQLModel]]:
-    """The models of rows with texts of which it is known who wrote them."""
-    return [model for model in tenants() if author_of(table_of(model))]
+    """The models of rows with texts that may mention people, and whose author is known."""
+    tables = {model: table_of(model) for model in tenants()}
+    return [model for model, table in tables.items() if author_of(table) and held_in(table).mentions]
 
 
 @cache

@@ -138,6 +138,7 @@ def test_what_does_not_fit_this_process_is_left_out(stored: dict[str, str], left
 
 def test_these_settings_are_live_and_others_need_a_restart() -> None:
     buckets = {f"ratelimit_{name}" for name in ("auth", "credential_test", "api", "pages", "builds", "webhooks")}
+    buckets.add("ratelimit_credential_reveal")
     buckets |= {"lockout_failures", "lockout_seconds", "builds_at_once"}
     assert buckets | {"allow_signup", "max_sockets", "event_days", "frame_days"} == live_settings.NAMES
     assert not any("SecretStr" in str(Settings.model_fields[name].annotation) for name in live_settings.NAMES)

@@ -189,7 +189,8 @@ async def test_members_come_and_go(world: World) -> None:
     held = {"userId": world.nobody.user_id, "role": "MEMBER", "capabilities": ["chat", "issue.create"]}
     assert changed["data"]["updateMemberCapabilities"] == held
     preset = await world.graphql(world.admin, change, {"in": {"memberId": world.nobody.user_id, "preset": "power"}})
-    assert len(preset["data"]["updateMemberCapabilities"]["capabilities"]) == 4
+    power = ["chat", "issue.create", "memory.write", "routine.create", "routine.run"]
+    assert preset["data"]["updateMemberCapabilities"]["capabilities"] == power
     assert (await code(world, world.admin, change, {"in": {"memberId": world.nobody.user_id}}))[0] == "BAD_REQUEST"
     assert (await code(world, world.admin, change, {"in": {"memberId": world.admin.user_id}}))[0] == "FORBIDDEN"
     read = (

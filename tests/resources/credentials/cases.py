@@ -152,9 +152,12 @@ RECIPES = {
         {"slot": "gh-token", "scope": "CREW", "crew_id": lambda world: world.home["crew"].id, "agent_id": None},
         chosen=frozenset({"agent_id"}),
     ),
-    "credentials.reveal": Recipe(
-        {"reason": "The gate does not open by itself"}, ids=OF_CREDENTIAL, refused=Code.FORBIDDEN
-    ),
+    **{
+        f"credentials.{act}": Recipe(
+            {"reason": "The gate does not open by itself"}, ids=OF_CREDENTIAL, refused=Code.FORBIDDEN
+        )
+        for act in ("reveal", "record_reveal")
+    },
     "credentials.reveal_policy_set": Recipe({"enabled": False}),
     "credentials.set_sensitivity": Recipe({"sensitivity": "SEALED"}, ids=OF_CREDENTIAL),
     "credential_bindings.delete": Recipe(ids={"id": "credential_binding"}),
