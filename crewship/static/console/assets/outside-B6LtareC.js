@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-1NH6vS55.js","assets/index-DwWYnRxj.js","assets/Field-DstJqLB9.js","assets/faults-qo6tcxLd.js","assets/Form-CMwiqKky.js","assets/placed-Ul5eCbF7.js","assets/Copy-CmeFNN_g.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-DXClDT3r.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-DwWYnRxj.js";var t={"/welcome":()=>e(()=>import(`./Welcome-1NH6vS55.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-DXClDT3r.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
