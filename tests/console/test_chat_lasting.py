@@ -81,7 +81,7 @@ async def test_the_history_says_what_was_seen_live(place: World, player: Player,
         returned("t2", "no such file", is_error=True),
     )
     player.play("look", *thought, text("I look."), *tools, text("One "), text("file."), RESULT)
-    await begin(page, place, "look")
+    await begin_slowly(page, place, player, "look")
     await done(page)
     await page.see("One file.", "[role=log]")
     await page.until(f"document.activeElement === document.querySelector('{FIELD}')")

@@ -294,6 +294,7 @@ WITHOUT_FOREIGN_ROWS = (
     "feature_flags", "instance_settings", "me.preferences", "admin.gdpr_export", "admin.gdpr_delete", "admin.retention",
     "crews.provision", "crews.restart_agents", "cache.images", "crew_templates", "skills.get", "skills.delete",
     "connectors", "recipes", "notification_providers",
+    "admin.rate_limit_",
 )  # fmt: skip
 
 

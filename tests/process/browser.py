@@ -72,7 +72,9 @@ class Page:
         elif method == "Input.dragIntercepted" and self._dragged is not None and not self._dragged.done():
             self._dragged.set_result(said["data"])
         elif method == "ServiceWorker.workerRegistrationUpdated":
-            self.workers |= {one["scopeURL"]: one["registrationId"] for one in said["registrations"]}
+            self.workers |= {
+                one["scopeURL"]: one["registrationId"] for one in said["registrations"] if not one["isDeleted"]
+            }
         elif method == "Network.requestWillBeSent":
             self.requests.append(said["request"]["url"])
         elif method == "Network.webSocketCreated":
@@ -87,7 +89,12 @@ class Page:
         return dict(found["result"])
 
     async def open(self, url: str) -> None:
-        await self.command("Page.navigate", url=url)
+        """Goes to an address; the old document is gone on return, and satisfies no later wait."""
+        with contextlib.suppress(AssertionError):  # a document that is going anyway
+            await self.value("void (window.beforeOpen = true)")
+        found = await self.command("Page.navigate", url=url)
+        if "loaderId" in found and "errorText" not in found:  # neither within the document nor a download
+            await self.until("!window.beforeOpen")
 
     async def reload(self) -> None:
         """Loads the page again; the old document is gone on return, and satisfies no later wait."""

@@ -77,13 +77,12 @@ DERIVED: dict[tuple[str, str], Value] = {
 
 
 def known_of(column: str, otherwise: str | None) -> Value:
-    """What is shown of a person: to themselves, and in a workspace whose member they have accepted to be."""
+    """What is shown of a person: to themselves, and to members of a workspace whose member they have accepted to be."""
 
     def value(store: Store, asker: Asker, row: Row) -> str | None:
         mine = {m["workspace_id"] for m in store.live("memberships") if m["user_id"] == asker.user_id}
-        own = {asker.workspace_id} if asker.workspace_id else mine
         known = [m for m in store.live("memberships") if m["user_id"] == row["id"] and m["accepted_at"] is not None]
-        return row[column] if row["id"] == asker.user_id or own & {m["workspace_id"] for m in known} else otherwise
+        return row[column] if row["id"] == asker.user_id or mine & {m["workspace_id"] for m in known} else otherwise
 
     return value
 
