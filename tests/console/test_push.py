@@ -145,18 +145,23 @@ async def test_it_is_installable_and_a_push_opens_its_page(place: World, given: 
             await asyncio.sleep(0.05)
     url = f"/console/{place.workspace.slug}/act/approval/{given.approval.id}"
     said = {"title": "Approval needed", "body": f"{HOSTILE}\nAda", "url": url, "at": 1, "urgent": True}
-    for tag in ("approval:1", "approval:1", "approval:2"):
-        data = json.dumps(said | {"tag": tag, "acts": [["approve", "Approve"], ["deny", "Deny"]]})
-        await page.command(
-            "ServiceWorker.deliverPushMessage", origin=place.url, registrationId=page.workers[scope], data=data
-        )
+
+    async def push() -> None:
+        for tag in ("approval:1", "approval:1", "approval:2"):
+            data = json.dumps(said | {"tag": tag, "acts": [["approve", "Approve"], ["deny", "Deny"]]})
+            await page.command(
+                "ServiceWorker.deliverPushMessage", origin=place.url, registrationId=page.workers[scope], data=data
+            )
+
     listed = (
         "navigator.serviceWorker.ready.then(one => one.getNotifications())"
         ".then(all => all.map(({title, body, tag}) => [title, body, tag]))"
     )
     async with asyncio.timeout(20):
+        await push()
         while len(shown := await page.value(listed)) < 2:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(1)
+            await push()  # the browser drops what arrives while it still stores a new worker
     assert sorted(tag for _, _, tag in shown) == ["approval:1", "approval:2"], "the same thing is shown once"
     assert shown[0][:2] == ["Approval needed", f"{HOSTILE}\nAda"]
     before = len(page.requests)
