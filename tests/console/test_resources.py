@@ -297,6 +297,7 @@ async def test_a_channel_is_added_and_deleted(place: World, page: Page, axe: str
     await give(page, "dialog [name=type]", "shoutrrr")
     await give(page, "dialog [name=provider]", "ntfy")
     await page.fill("dialog [name='fields.topic']", "harbour")
+    await pictures(page, "resources-channel-service")
     await judge(page, axe, "form of a service")
     await press(page, "Create", "dialog form")
     await page.see("Chat or push service", "main")
