@@ -74,7 +74,10 @@ async def test_a_phone_cuts_and_covers_nothing(house: House) -> None:
         return await house.page.value(GEOMETRY)
 
     await house.page.look(*PHONE)
-    await each(house, judge)
+    try:
+        await each(house, judge)
+    finally:
+        await house.page.look()
 
 
 @pytest.mark.slow
@@ -92,7 +95,10 @@ async def test_everybody_can_use_each_screen(house: House, axe: str) -> None:
 
     await house.load("")
     await house.page.value(axe)
-    await each(house, judge)
+    try:
+        await each(house, judge)
+    finally:
+        await house.page.look()
 
 
 @pytest.mark.slow
@@ -299,6 +305,8 @@ async def test_a_hostile_name_is_text_on_each_screen(house: House) -> None:
         return await house.page.value(taken) or await house.page.value(GEOMETRY)
 
     await house.page.look(*PHONE)
-    await each(house, judge)
-    await house.page.look()
+    try:
+        await each(house, judge)
+    finally:
+        await house.page.look()
     assert sum(seen) > len(seen) // 2
