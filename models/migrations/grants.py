@@ -43,6 +43,7 @@ ADDED: Final[Mapping[str, Grant]] = {
     "memory_versions": added("DELETE"),
     "model_calls": added(),
     "peer_card_audit": added("DELETE", erased=True),
+    "routine_versions": added(erased=True),
     "run_frames": added("DELETE"),
     "security_logs": added("DELETE", erased=True),
 }
@@ -61,9 +62,9 @@ CHANGED: Final = frozenset(
         "messages", "notification_channel_agents", "notifications", "oauth_states", "pairings", "passkey_challenges",
         "passkeys",
         "password_resets", "peer_consents", "peer_conversations", "push_keys", "push_notices", "retention_rules",
-        "run_reservations", "run_spans", "run_steps", "run_tags", "runner_calls", "runs", "sessions",
-        "sign_in_attempts",
-        "sign_in_devices", "skill_proposals", "webhook_deliveries", "webhook_receipts", "work_pauses",
+        "routine_trust_grants", "run_reservations", "run_spans", "run_steps", "run_tags", "runner_calls", "runs",
+        "sessions", "sign_in_attempts", "sign_in_devices", "skill_proposals", "webhook_deliveries", "webhook_receipts",
+        "work_pauses",
     }
 )  # fmt: skip
 """Tables whose rows have no time or version of an edit, and are changed or replaced all the same."""

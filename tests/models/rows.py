@@ -73,6 +73,13 @@ from models.work.labels import Label
 from models.work.missions import Assignment, Checkpoint, Mission, MissionTask, MissionType
 from models.work.projects import Milestone, Project
 from models.work.recurring_issues import RecurringIssue
+from models.work.saved_routines import (
+    RoutineStateEntry,
+    RoutineStepOverride,
+    RoutineTrustGrant,
+    RoutineVersion,
+    SavedRoutine,
+)
 from models.work.saved_views import SavedView
 from models.work.templates import WorkflowTemplate
 from models.work.triage_rules import MatchType, TriageRule
@@ -145,6 +152,7 @@ def _rows(name: str) -> list[SQLModel]:
         *_mission(crew, lead, agent, chat),
         *_budget(agent),
         *_runners(name, agent),
+        *_routine(crew, agent, user),
         WebhookReceipt(agent_id=agent.id, key="k", event="ping", source="ci", scheme="body_only", run_id="r", **here),
         ModelCall(run_id=f"run-{name}", step="1 model", agent_id=agent.id, provider="p", model="m", **here),
         CostDay(day=date(2026, 1, 1), agent_id=agent.id, crew_id=crew.id, model="m", slot=0, **here),
@@ -249,6 +257,22 @@ def _runners(name: str, agent: Agent) -> list[SQLModel]:
         of_crew,
         Runner(name="Bench", agent_id=agent.id, token_hash=f"bench of {name}", **here),
         RunnerCall(runner_id=of_crew.id, **sent, **here),
+    ]
+
+
+def _routine(crew: Crew, agent: Agent, user: User) -> list[SQLModel]:
+    here: dict[str, Any] = {"workspace_id": agent.workspace_id}
+    authors = {"author_crew_id": crew.id, "author_agent_id": agent.id, "author_user_id": user.id}
+    routine = SavedRoutine(slug="tides", definition_hash="0" * 64, manifest={}, **authors, **here)
+    said: dict[str, Any] = {"definition_hash": "0" * 64, "source": "{}", "definition": {}}
+    return [
+        routine,
+        RoutineVersion(routine_id=routine.id, number=1, author_id=user.id, **said, **here),
+        RoutineStepOverride(routine_id=routine.id, step_id="a", prompt="Hoist", **here),
+        RoutineStateEntry(routine_id=routine.id, key="n", value="1", **here),
+        RoutineTrustGrant(
+            routine_id=routine.id, step_id="a", definition_hash="0" * 64, granted_by_user_id=user.id, **here
+        ),
     ]
 
 

@@ -24,6 +24,7 @@ NAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "approval_gates": {"crew_id": "crews", "agent_id": "agents"},
     "budgets": {"crew_id": "crews", "agent_id": "agents", "mission_id": "missions"},
     "message_feedback": {"chat_id": "chats"},
+    "routines": {"author_crew_id": "crews"},
     "triage_rules": {"crew_id": "crews"},
 }
 """Tables whose rows belong to a crew by an optional column, or by one without a foreign key; one of them is enough."""
