@@ -29,6 +29,24 @@ UNREAD = {
         "actor_user_id actor_kind action target_user_id details",
         "who has read cards, for the operator",
     ),
+    "routine_state": ("routine_id schedule_id value", "no operation reads routines yet"),
+    "routine_step_overrides": ("model_override prompt routine_id step_id", "no operation reads routines yet"),
+    "routine_trust_grants": (
+        "definition_hash expires_at granted_at granted_by_user_id max_uses prior_approvals reason "
+        "revoke_reason revoked_at revoked_by_user_id routine_id step_id uses",
+        "no operation reads routines yet",
+    ),
+    "routine_versions": (
+        "author_id author_type change_summary definition definition_hash dsl_version is_json number "
+        "parent_version routine_id source",
+        "no operation reads routines yet",
+    ),
+    "routines": (
+        "approved_version author_agent_id author_crew_id author_user_id authored_via color "
+        "definition_hash description dsl_version head_version icon invocation_count "
+        "last_invocation_status last_invoked_at manifest monthly_budget_usd risk_reasons status tags",
+        "no operation reads routines yet",
+    ),
     "sessions": ("revoked_reason", "for the operator"),
 }
 """Columns that nothing reads, each with the reason for it."""
