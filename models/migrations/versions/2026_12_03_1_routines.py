@@ -3,7 +3,7 @@
 from models.migrations.revisions import execute
 
 revision = "2026_12_03_1"
-down_revision = "2026_12_02_99"
+down_revision = "2026_12_03"
 branch_labels = None
 depends_on = None
 
@@ -54,6 +54,8 @@ DEFINITIONS = """
     );
     CREATE INDEX routines_name_idx ON routines (workspace_id, name, id);
     CREATE INDEX routines_popular_idx ON routines (workspace_id, invocation_count DESC, name, id);
+    CREATE INDEX routines_recent_idx
+        ON routines (workspace_id, coalesce(last_invoked_at, created_at) DESC, name, id);
     CREATE INDEX routines_author_crew_id_idx ON routines (workspace_id, author_crew_id);
     CREATE INDEX routines_author_agent_id_idx ON routines (workspace_id, author_agent_id);
     CREATE INDEX routines_author_user_id_idx ON routines (author_user_id);
