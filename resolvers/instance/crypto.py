@@ -128,6 +128,10 @@ class Signer:
         """The secret part (hex) of a runner's token: a wrong one is refused before the database is asked."""
         return hmac.new(self._resets, f"runner {id}".encode(), "sha256").hexdigest()
 
+    def routine_token(self, tested: str) -> str:
+        """The signature (hex) of a save token: of what was tested, when, and by whom."""
+        return hmac.new(self._resets, f"routine {tested}".encode(), "sha256").hexdigest()
+
     def email_token(self, id: str) -> str:
         """The token (hex) of a link to confirm an email: the same whenever the same change is mailed again."""
         return hmac.new(self._resets, f"email {id}".encode(), "sha256").hexdigest()
