@@ -104,9 +104,7 @@ class SavedRoutine(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         CheckConstraint("monthly_budget_usd >= 0", name="budget"),
         Index("routines_name_idx", "workspace_id", "name", "id"),
         Index("routines_popular_idx", "workspace_id", text("invocation_count DESC"), "name", "id"),
-        Index(
-            "routines_recent_idx", "workspace_id", text("coalesce(last_invoked_at, created_at) DESC"), "name", "id"
-        ),
+        Index("routines_recent_idx", "workspace_id", text("coalesce(last_invoked_at, created_at) DESC"), "name", "id"),
         Index("routines_author_crew_id_idx", "workspace_id", "author_crew_id"),
         Index("routines_author_agent_id_idx", "workspace_id", "author_agent_id"),
         Index("routines_author_user_id_idx", "author_user_id"),

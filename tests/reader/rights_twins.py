@@ -143,5 +143,8 @@ def viewer_can(model: str) -> Value:
     return value
 
 
-MODELS = ("Agent", "Approval", "Chat", "Membership", "Mission", "NotificationChannel", "SavedView", "WorkflowTemplate")
+MODELS = (
+    "Agent", "Approval", "Chat", "Membership", "Mission", "NotificationChannel", "SavedRoutine", "SavedView",
+    "WorkflowTemplate",
+)  # fmt: skip
 DERIVED: dict[tuple[str, str], Value] = {(model, "viewer_can"): viewer_can(model) for model in MODELS}

@@ -42,7 +42,7 @@ class Partial:
 def faults_of(partial: Partial) -> Iterator[Found]:
     """All faults that a document has beyond the shape of its parts, one at a time: a caller may want only the first."""
     routine = partial.routine
-    length = sum(len(text) for _, step in _placed(routine) for _, text, _ in expressions(step))
+    length = sum(len(text) for _, step in placed(routine) for _, text, _ in expressions(step))
     if length > MOST_EXPRESSIONS:
         yield Found((), f"all expressions have {length} characters, and at most {MOST_EXPRESSIONS}")
         return
@@ -194,14 +194,14 @@ def _of_key(routine: Routine, names: frozenset[str] | None) -> Iterator[Found]:
 
 
 def _of_agents(routine: Routine, broken: frozenset[Path]) -> Iterator[Found]:
-    for path, step in _placed(routine):
+    for path, step in placed(routine):
         if path not in broken and isinstance(step, (AgentRunStep, CallPipelineStep, CrewshipStep)):
             yield Found((*path, "type"), f"a routine without agents has no step of type {step.type}")
     if routine.evaluation.online.sample_rate > 0:
         yield Found(("eval", "online", "sample_rate"), "a routine without agents is not judged by one")
 
 
-def _placed(routine: Routine) -> Iterator[tuple[Path, Step]]:
+def placed(routine: Routine) -> Iterator[tuple[Path, Step]]:
     """All steps with their paths: also hooks, and the bodies of loops at any depth."""
     left: list[tuple[Path, Step | None]] = [(("steps", n), step) for n, step in enumerate(routine.steps)]
     left += [(("hooks", name), getattr(routine.hooks, name)) for name in ("before_all", "after_all", "on_failure")]

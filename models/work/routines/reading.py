@@ -22,11 +22,12 @@ _HOOKS: Final = ("before", "after", "before_all", "after_all", "on_failure")
 
 @dataclass(frozen=True, slots=True)
 class ReadRoutine:
-    """`value` is the document as plain values, unknown keys included."""
+    """`value` is the document as plain values, unknown keys included. `source` has the lines of its parts."""
 
     routine: Routine
     value: dict[str, Any]
     hash: str
+    source: Source
 
 
 def read_routine(text: str | bytes) -> ReadRoutine:
@@ -63,7 +64,7 @@ def _read(source: Source) -> ReadRoutine:
         found += islice(faults_of(partial), MOST_FAULTS)
     if found:
         raise RefusedRoutine(sorted(source.locate(each) for each in found)[:MOST_FAULTS])
-    return ReadRoutine(routine, value, content_hash(value))
+    return ReadRoutine(routine, value, content_hash(value), source)
 
 
 def _partial(value: dict[str, Any], faulty: Iterable[Path]) -> Partial | None:

@@ -1,6 +1,6 @@
 """The capabilities of one crew for authors of routines, in one answer."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import Field
 from sqlmodel import col
@@ -10,14 +10,8 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.kernel import Absent, Action, Code, Context, Output, procedure
 from resolvers.rules import inventory
+from resolvers.rules.routine_language import routine_language
 from resolvers.staff.crews.members import ByCrew
-
-ROUTINE_SCHEMA: Final[dict[str, Any]] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "Routine",
-    "description": "This server stores and runs no routines: no definition is valid.",
-    "not": {},
-}
 
 
 class OfferedDatastore(Output):
@@ -121,5 +115,5 @@ async def get_capabilities(ctx: Context, data: ByCrew) -> CrewCapabilities:
         integrations=await _integrations(ctx, crew.id),
         agents=[OfferedAgent(slug=agent.slug, name=agent.name) for agent in agents],
         runtimes=OfferedRuntimes.model_validate(inventory.runtimes()),
-        schema=ROUTINE_SCHEMA,
+        schema=await routine_language(),
     )

@@ -1,8 +1,10 @@
 """Events about routines."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from resolvers.kernel import Event
+from resolvers.kernel.declarations.events import Distinct
 
 
 class CatalogueChange(StrEnum):
@@ -19,4 +21,4 @@ class CatalogueChange(StrEnum):
 class RoutinesChanged(Event, type="pipeline.saved", channel="workspace:{workspace_id}"):
     """A routine was saved, restored to a version, reviewed, switched on or off, or deleted."""
 
-    reason: CatalogueChange
+    reason: Annotated[CatalogueChange, Distinct("change")]

@@ -1,8 +1,9 @@
 """Who reads routines, and what leads on from them."""
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import JSON, case, cast, select
+from pydantic import Field
+from sqlalchemy import JSON, Text, case, cast, func, select
 from sqlmodel import col
 
 from models.attention.inbox import InboxItem, InboxKind, InboxState
@@ -10,12 +11,18 @@ from models.people.auth import User
 from models.people.workspaces import Workspace
 from models.staff.agents import Agent
 from models.staff.crews import Crew
-from models.work.saved_routines import RoutineStatus, RoutineStepOverride, RoutineVersion, SavedRoutine
+from models.work.saved_routines import (
+    LONGEST_SLUG,
+    RoutineStatus,
+    RoutineStepOverride,
+    RoutineVersion,
+    SavedRoutine,
+)
 from resolvers.kernel import (
     EVERYONE,
     Action,
-    Id,
     Input,
+    Paging,
     Subject,
     constant,
     derived,
@@ -34,10 +41,18 @@ NEWEST_VERSION = (col(RoutineVersion.number).desc(), col(RoutineVersion.id).desc
 BY_STEP = (col(RoutineStepOverride.step_id), col(RoutineStepOverride.id))
 
 
-class BySlug(Input):
+class ByRoutineSlug(Input):
     """A routine by its slug, which is unique in the workspace; an id is no slug."""
 
-    slug: Id
+    slug: Annotated[str, Field(strict=True, max_length=LONGEST_SLUG)]
+
+
+class RoutineVersions(Paging):
+    """Pagination of versions, newest first."""
+
+    page_default: ClassVar[int] = 100
+    page_maximum: ClassVar[int] = 500
+    cut_to_default: ClassVar[bool] = True
 
 
 def proposal_of(workspace_id: str, slug: str) -> str:
@@ -72,7 +87,10 @@ def _item(routine: Any, scope: Any) -> Any:
     same = (item.c.kind == constant(InboxKind.escalation), item.c.source_id == source)
     is_open = item.c.state != constant(InboxState.resolved)
     return case(
-        (routine.status == constant(RoutineStatus.proposed), scope.scalar(select(item.c.id).where(*same, is_open, *own)))
+        (
+            routine.status == constant(RoutineStatus.proposed),
+            scope.scalar(select(item.c.id).where(*same, is_open, *own)),
+        )
     )
 
 
@@ -89,7 +107,7 @@ graph(
     author_agent=one(Agent, "author_agent_id"),
     author_user=one(User, "author_user_id"),
     author_agent_name=of_parent(Agent, "author_agent_id", "name"),
-    versions=many(RoutineVersion, "routine_id", order_by=NEWEST_VERSION),
+    versions=many(RoutineVersion, "routine_id", order_by=NEWEST_VERSION, input=RoutineVersions),
     step_overrides=many(RoutineStepOverride, "routine_id", order_by=BY_STEP),
     definition=derived(dict[str, Any], _of_head(as_sent)),
     source=derived(str, _of_head(lambda version: version.source)),
@@ -105,6 +123,7 @@ graph(
     visible=EVERYONE,
     routine=one(SavedRoutine, "routine_id"),
     is_head=derived(bool, _is_head),
+    summary=derived(str, lambda version, _: func.coalesce(version.change_summary, constant(""), type_=Text())),
     sent_definition=derived(dict[str, Any], lambda version, _: as_sent(version)),
 )
 graph(

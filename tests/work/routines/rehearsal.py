@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from models.work.routine_runs import RoutineStepState as StepState
 from models.work.routines.document import HttpStep, Step
 from models.work.routines.reading import read_value
 from models.work.routines.templates import Values, render
 from runtime.work.evaluation import ExpressionError
 from runtime.work.routines.failures import StepError
 from runtime.work.routines.interpreter import Interpreter, Paused, RunEnd
-from runtime.work.routines.ledger import Effect, RunProgram, StepRecord, StepState, StoppedError, Wait, WaitOutcome
+from runtime.work.routines.ledger import Effect, RunProgram, StepRecord, StoppedError, Wait, WaitOutcome
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

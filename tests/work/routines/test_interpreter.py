@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.work.routine_runs import RoutineStepState as StepState
 from models.work.routines.reading import read_value
 from runtime.work.evaluation import Evaluator
 from runtime.work.routines.interpreter import Interpreter, Paused, RunEnd
-from runtime.work.routines.ledger import RunProgram, StepRecord, StepState, StoppedError, WaitOutcome
+from runtime.work.routines.ledger import RunProgram, StepRecord, StoppedError, WaitOutcome
 from tests.every import each_of
 from tests.work.routines.rehearsal import START, Stage, played
 
@@ -157,7 +158,7 @@ async def test_an_approval_pauses_and_a_decision_ends_it() -> None:
     stage = Stage()
     program = RunProgram("run_1", read_value(said).routine, inputs={"x": "now"})
     pause = await Interpreter(program, stage, stage).run()
-    assert pause == Paused("gate", START + timedelta(hours=24))
+    assert pause == Paused("gate", START + timedelta(hours=24), waiting=True)
     assert stage.records["gate"].error == "Sail, now?"
     assert await Interpreter(program, stage, stage).run() == pause
     assert stage.log == [("park", "gate")]
@@ -186,7 +187,7 @@ async def test_times_and_events() -> None:
     assert ending.outcome == "failed"
     said = document(wait("e", "event", what="docked.{{ inputs.x }}"))
     stage = Stage()
-    assert await played(said, stage, inputs={"x": "1"}) == Paused("e", None)
+    assert await played(said, stage, inputs={"x": "1"}) == Paused("e", None, waiting=True)
     assert stage.records["e"].error == "docked.1"
     stage.answers["e"] = WaitOutcome("payload")
     assert await played(said, stage, inputs={"x": "1"}) == RunEnd("completed", "payload")

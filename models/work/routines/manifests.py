@@ -5,17 +5,20 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+from models.work.routines.checks import placed
 from models.work.routines.document import (
     AgentRunStep,
-    BaseStep,
     CallPipelineStep,
     CodeStep,
-    ForeachStep,
+    CrewshipStep,
     HttpStep,
     Routine,
 )
+from models.work.routines.faults import Path
 
 UNMET = "unmet_integration:"
+AS_AGENT = frozenset({"issue.comment"})
+"""Actions that require an author agent (contract: routines-dsl, crewship.verbs)."""
 
 
 class RiskReason(StrEnum):
@@ -27,23 +30,9 @@ class RiskReason(StrEnum):
     credentials_required = "credentials_required"
 
 
-def steps_of(routine: Routine) -> Iterator[BaseStep]:
-    """All steps: hooks and the bodies of loops, too, at any depth."""
-    left: list[BaseStep | None] = [*routine.steps]
-    left += [routine.hooks.before_all, routine.hooks.after_all, routine.hooks.on_failure]
-    while left:
-        step = left.pop()
-        if step is None:
-            continue
-        yield step
-        left += [step.hooks.before, step.hooks.after]
-        if isinstance(step, ForeachStep):
-            left += step.foreach.steps
-
-
 def manifest_of(routine: Routine) -> dict[str, Any]:
     """contract: routines.Manifest. Lists are sorted, without duplicates."""
-    steps = list(steps_of(routine))
+    steps = [step for _, step in placed(routine)]
     requests = [step.http for step in steps if isinstance(step, HttpStep)]
     agents = [step.agent_slug for step in steps if isinstance(step, AgentRunStep)]
     agents += [step.outcomes.grader_agent_slug for step in steps if step.outcomes is not None]
@@ -61,17 +50,38 @@ def manifest_of(routine: Routine) -> dict[str, Any]:
     }
 
 
-def risks_of(routine: Routine, manifest: dict[str, Any], offered: Iterable[str]) -> list[str]:
-    """The reasons for a review, in the order of the contract. `offered`: names of the crew's integrations."""
+def agents_named(routine: Routine) -> Iterator[tuple[Path, str]]:
+    """The slugs of agents, each with its place."""
+    for path, step in placed(routine):
+        if isinstance(step, AgentRunStep):
+            yield (*path, "agent_slug"), step.agent_slug
+        if step.outcomes is not None:
+            yield (*path, "outcomes", "grader_agent_slug"), step.outcomes.grader_agent_slug
+
+
+def acts_as_agent(routine: Routine) -> Iterator[tuple[Path, str]]:
+    """The actions that only an agent takes, each with its place."""
+    for path, step in placed(routine):
+        if isinstance(step, CrewshipStep) and step.action in AS_AGENT:
+            yield (*path, "action"), step.action
+
+
+def risks_of(routine: Routine, manifest: dict[str, Any], offered: Iterable[str] | None) -> list[str]:
+    """The reasons for a review, in the order of the contract. `offered`: names of the crew's integrations; without a
+    crew, none is required.
+    """
     found = {
         RiskReason.egress_targets: bool(routine.egress_targets),
         RiskReason.http_step: manifest["has_http"],
         RiskReason.code_step: manifest["has_code"],
         RiskReason.credentials_required: bool(routine.credentials_required),
     }
+    reasons = [reason.value for reason, holds in found.items() if holds]
+    if offered is None:
+        return reasons
     known = {name.strip().lower() for name in offered}
     unmet = [name for name in dict.fromkeys(routine.integrations_required) if name not in known]
-    return [reason.value for reason, holds in found.items() if holds] + [f"{UNMET}{name}" for name in unmet]
+    return reasons + [f"{UNMET}{name}" for name in unmet]
 
 
 def _host(url: str) -> str | None:

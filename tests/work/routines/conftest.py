@@ -1,0 +1,3 @@
+from tests.work.issues.conftest import board, world
+
+__all__ = ["board", "world"]
