@@ -49,6 +49,8 @@ ROOMS: Final = {
         "issues",
         "recurring_issues",
         "templates",
+        "routines",
+        "routine_runs",
     ),
     "oversight": (
         "activity",

@@ -25,7 +25,7 @@ from tests.generation.registry import SCHEMA, graphql_fields, operations, routes
 from tests.generation.selection import document, required_arguments
 
 LONGEST_SUMMARY = 60
-LOOKING = {"Check", "Count", "Get", "Identify", "List", "Open", "Redirect", "Search", "Validate"}
+LOOKING = {"Check", "Compare", "Count", "Get", "Identify", "List", "Open", "Redirect", "Search", "Validate"}
 DOING = {
     "Apply",
     "Accept",
@@ -70,7 +70,7 @@ DOING |= {
     "Stream",
     "Update",
 }
-DOING |= {"Approve", "Hire", "Judge", "Pause", "Propose", "Reject", "Run", "Synchronise"}
+DOING |= {"Disable", "Enable", "Save", "Approve", "Hire", "Judge", "Pause", "Propose", "Reject", "Run", "Synchronise"}
 DOING |= {"Clone", "Fork", "Give", "Move", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
 NOTED = {"agents.peers_get", "backups.download", "privacy.cards.list", "privacy.user_model"}
 """Reads that are recorded, which makes them commands."""

@@ -15,6 +15,8 @@ READ_ELSEWHERE = {
     "cost_days": ("resolvers/staff/runs/booking.py", "slot"),
     "idempotency_keys": ("resolvers/kernel/writing/idempotency.py", "operation key"),
     "recurring_issues": ("resolvers/work/recurring_issues/firing.py", "description priority"),
+    "routine_run_steps": ("runtime/work/routines/recorded.py", "error due_at"),
+    "routine_signal_waits": ("runtime/work/routines/recorded.py", "payload"),
     "push_subscriptions": ("runtime/attention/push.py", "next_attempt_at"),
     "webhook_endpoints": ("resolvers/attention/webhook_endpoints/sending.py", "secret"),
 }
@@ -29,24 +31,13 @@ UNREAD = {
         "actor_user_id actor_kind action target_user_id details",
         "who has read cards, for the operator",
     ),
-    "routine_state": ("routine_id schedule_id value", "no operation reads routines yet"),
-    "routine_step_overrides": ("model_override prompt routine_id step_id", "no operation reads routines yet"),
+    "routine_step_overrides": ("model_override prompt", "no operation sets them yet"),
     "routine_trust_grants": (
         "definition_hash expires_at granted_at granted_by_user_id max_uses prior_approvals reason "
         "revoke_reason revoked_at revoked_by_user_id routine_id step_id uses",
-        "no operation reads routines yet",
+        "no operation grants them yet",
     ),
-    "routine_versions": (
-        "author_id author_type change_summary definition definition_hash dsl_version is_json number "
-        "parent_version routine_id source",
-        "no operation reads routines yet",
-    ),
-    "routines": (
-        "approved_version author_agent_id author_crew_id author_user_id authored_via color "
-        "definition_hash description dsl_version head_version icon invocation_count "
-        "last_invocation_status last_invoked_at manifest monthly_budget_usd risk_reasons status tags",
-        "no operation reads routines yet",
-    ),
+    "routines": ("monthly_budget_usd", "no operation sets it yet"),
     "sessions": ("revoked_reason", "for the operator"),
 }
 """Columns that nothing reads, each with the reason for it."""
@@ -95,6 +86,9 @@ SHOWN: dict[str, str] = {
     "projects": "description icon health start_date target_date",
     "recurring_issues": "last_run",
     "push_subscriptions": "label last_error last_success_at",
+    "routine_runs": "error_fingerprint",
+    "routine_waitpoints": "prompt timeout_at decided_at decided_by_user_id comment",
+    "routines": "authored_via color icon last_invocation_status",
     "runners": "seen_at refused_at",
     "saved_views": "filters_json sort_json view_type",
     "security_logs": "action entity_type entity_id data ip_address user_agent actor_type actor_id",

@@ -30,6 +30,7 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("admin.gdpr_export", "admin.gdpr_delete"), _FACTS),
     "backups.list": {"error": "why a damaged bundle cannot be restored"},
     "approvals.list": _SPELLING,
+    "waitpoints.list": {"id": "names the approval without its token"},
     "approvals.get": _SPELLING,
     "audit.list": _ACTOR,
     "members.list": _COPIES,
@@ -151,6 +152,8 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("agents.hire", "agents.approve_hire", "agents.persona_suggest"), _PROPOSED),
     "agents.avatar_store": {"agent.updated": "people see the other picture at once"},
     "agents.avatar_delete": {"agent.updated": "people see the other picture at once"},
+    "routines.cancel_run": {"pipeline.run.failed": "lists learn of the end of a run that waited, too"},
+    "waitpoints.approve": {"waitpoint.decided": "a list of what waits for people changes"},
     "approvals.cancel": {"approval.cancelled": "a list of what waits for people changes"},
     "approvals.decide": {"approval.decided": "a list of what waits for people changes"},
     **{

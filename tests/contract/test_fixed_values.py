@@ -10,6 +10,14 @@ REASONS = {
     "CreatedIssueJSON.labels": "the answer of a creation tells none (contract: issues.create)",
     "CreatedIssueJSON.sub_issues_count": "a new issue has none (contract: issues.create)",
     "CreatedIssueJSON.comment_count": "a new issue has none (contract: issues.create)",
+    **dict.fromkeys(("RoutineRunJSON.mode", "RoutineRunRowJSON.mode"), "dry runs are not stored"),
+    "RoutineRunJSON.idempotency_key": "the key is kept with the answer to it, as everywhere",
+    "RoutineRunJSON.sub_spans": "the run of an agent has its spans",
+    **{
+        f"Routine{kind}JSON.{name}": "no routine is hidden, and issues have none yet"
+        for kind in ("", "Brief", "Row")
+        for name in ("ephemeral", "workspace_visible", "linked_issue_count")
+    },
     "NotificationReadJSON.status": "the answer says that it was done, and nothing else",
 }
 

@@ -78,6 +78,7 @@ SILENT = {
     "push.delete": _OWN,
     "push.register": _OWN,
     "push.update": _OWN,
+    "signals.send": "the runs that wait for the signal send their own",
     "terminals.close": "terminals are in no list",
     "terminals.open": "terminals are in no list",
 }

@@ -1,7 +1,7 @@
 """A workspace with a row in every table that belongs to one, and the plain SQL to store it."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -73,6 +73,7 @@ from models.work.labels import Label
 from models.work.missions import Assignment, Checkpoint, Mission, MissionTask, MissionType
 from models.work.projects import Milestone, Project
 from models.work.recurring_issues import RecurringIssue
+from models.work.routine_runs import RoutineRun, RoutineRunStep, SignalWait, Waitpoint
 from models.work.saved_routines import (
     RoutineStateEntry,
     RoutineStepOverride,
@@ -265,8 +266,21 @@ def _routine(crew: Crew, agent: Agent, user: User) -> list[SQLModel]:
     authors = {"author_crew_id": crew.id, "author_agent_id": agent.id, "author_user_id": user.id}
     routine = SavedRoutine(slug="tides", definition_hash="0" * 64, manifest={}, **authors, **here)
     said: dict[str, Any] = {"definition_hash": "0" * 64, "source": "{}", "definition": {}}
+    run = RoutineRun(
+        routine_id=routine.id,
+        definition_hash="0" * 64,
+        invoking_user_id=user.id,
+        invoking_crew_id=crew.id,
+        invoking_agent_id=agent.id,
+        **here,
+    )
+    of_run: dict[str, Any] = {"routine_run_id": run.id, "path": "a", **here}
     return [
         routine,
+        run,
+        RoutineRunStep(step_type="transform", output="Ahoy", **of_run),
+        Waitpoint(timeout_at=datetime(2026, 1, 1, tzinfo=UTC), decided_by_user_id=user.id, **of_run),
+        SignalWait(event_type="docked", **of_run),
         RoutineVersion(routine_id=routine.id, number=1, author_id=user.id, **said, **here),
         RoutineStepOverride(routine_id=routine.id, step_id="a", prompt="Hoist", **here),
         RoutineStateEntry(routine_id=routine.id, key="n", value="1", **here),

@@ -27,6 +27,8 @@ from models.work.missions import (
     TASK_STATES,
     MissionStatus,
 )
+from models.work.routine_runs import ROUTINE_RUN_STATES, SIGNAL_STATES, WAITPOINT_STATES
+from models.work.saved_routines import ROUTINE_STATES
 from tests.every import each_of
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "files"
@@ -45,6 +47,10 @@ DOCUMENTED: dict[str, Machine[Any, Any]] = {
     "missions.MissionActions": MISSION_ACTIONS,
     "missions.Task": TASK_STATES,
     "missions.TaskByEngine": TASK_BY_ENGINE,
+    "routine-runs.Routine": ROUTINE_STATES,
+    "routine-runs.RoutineRun": ROUTINE_RUN_STATES,
+    "routine-runs.SignalWait": SIGNAL_STATES,
+    "routine-runs.Waitpoint": WAITPOINT_STATES,
 }
 """The contract's file and the name it has there."""
 

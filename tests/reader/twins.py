@@ -31,6 +31,8 @@ from tests.reader import (
     persona_twins,
     registry_twins,
     rights_twins,
+    routine_run_twins,
+    routine_twins,
     run_twins,
     skill_twins,
     template_twins,
@@ -182,9 +184,8 @@ HERE: dict[str, Root] = {
     "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
     "agent": found_or_named("Agent"), "agentBySlug": named_by_slug("Agent"), "agentLearning": agent_learning,
     "members": members, "findMembers": members, "invitations": invitations, "findInvitations": invitations,
-     "workspace": workspace,
+    "workspace": workspace, "agentLogs": agent_logs,
     "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,
-    "agentLogs": agent_logs,
 }  # fmt: skip
 OF_ROWS: dict[str, tuple[Root, str, str]] = chat_twins.OF_ROWS
 """Roots whose workspace is that of the row an argument names."""
@@ -193,7 +194,7 @@ HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twi
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE | run_twins.HERE
 HERE |= agent_twins.HERE | template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
 HERE |= mission_twins.HERE | integration_twins.HERE | chat_twins.HERE | persona_twins.HERE
-HERE |= attention_twins.HERE | merged("READS")
+HERE |= attention_twins.HERE | routine_twins.HERE | merged("READS")
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -259,7 +260,7 @@ def active(store: Store, asker: Asker, row: Row) -> bool:
 
 
 CONFIGURATION = ("mcp_config_json", "devcontainer_config", "mise_config", "services_json")
-CONFIDENTIAL = {("Agent", "mcp_config_json"), *(("Crew", name) for name in CONFIGURATION)}
+CONFIDENTIAL = {("Agent", "mcp_config_json"), ("Waitpoint", "token"), *(("Crew", name) for name in CONFIGURATION)}
 """Null below MANAGER."""
 
 DERIVED: dict[tuple[str, str], Value] = {
@@ -311,6 +312,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **vault_twins.DERIVED,
     **skill_twins.DERIVED,
     **rights_twins.DERIVED,
+    **(routine_twins.DERIVED | routine_run_twins.DERIVED),
     **(integration_twins.DERIVED | keeper_twins.DERIVED | persona_twins.DERIVED | run_twins.DERIVED),
 }
 
@@ -495,4 +497,5 @@ def known(type_: str, name: str) -> bool:
     """Whether the oracle can say anything of a field of the schema."""
     if type_ == "Query":
         return name in ROOTS
-    return name != "lastUsedAt" and (type_, name) not in run_twins.UNKNOWN and cost_twins.is_known(type_, name)
+    unknown = run_twins.UNKNOWN | routine_run_twins.UNKNOWN
+    return name != "lastUsedAt" and (type_, name) not in unknown and cost_twins.is_known(type_, name)

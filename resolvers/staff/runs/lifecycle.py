@@ -17,6 +17,7 @@ from resolvers.staff.runs.assignments import call_off_given, end_assignment
 from resolvers.staff.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 from resolvers.staff.runs.failures import tell_of_failure
 from resolvers.staff.runs.questions import end_question
+from resolvers.staff.runs.routine_steps import end_routine_step
 
 MISSING = "Run not found"
 WAITS = "The agent is waiting for an approval"
@@ -140,6 +141,7 @@ async def _follow(ctx: Context, run: Run, reply: str | None) -> None:
         ctx.enqueue(CALL_OFF, run_id=run.id)
     await end_assignment(ctx, run, reply)
     await end_question(ctx, run, reply)
+    await end_routine_step(ctx, run, reply)
     call_off_given(ctx, run)
 
 

@@ -11,19 +11,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Literal
 
+from models.work.routine_runs import RoutineStepState as StepState
 from models.work.routines.bodies import MOST_ELEMENTS
-from models.work.routines.document import CodeStep, ForeachStep, Step, TransformStep, WaitStep
+from models.work.routines.document import AgentRunStep, CodeStep, ForeachStep, Step, TransformStep, WaitStep
 from models.work.routines.expressions import CODE
 from models.work.routines.templates import SKIPPED, RenderedTooLargeError, Values, render, text_of
+from resolvers.rules.content_scan import scan
 from runtime.work.evaluation import ExpressionError
 from runtime.work.routines.comparing import compare, variables_of
 from runtime.work.routines.conditions import is_met
 from runtime.work.routines.failures import StepError
-from runtime.work.routines.ledger import ENDED, Effect, Ledger, RunProgram, StepRecord, StepState, World
+from runtime.work.routines.ledger import ENDED, Effect, Ledger, RunProgram, StepRecord, World
 from runtime.work.routines.retrying import delay_ms, is_affordable, is_retried, retry_of
 from runtime.work.routines.scheduling import SIDE_BY_SIDE, output_of, plan_of
 from runtime.work.routines.transforming import exactly, parsed, transform, written
-from runtime.work.routines.waiting import wait_of
+from runtime.work.routines.waiting import question_of, wait_of
 
 INLINE: Final = 2.0
 """Seconds: a run that waits longer ends its job, and another one continues it."""
@@ -42,10 +44,11 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The run continues at `until`, or when something else wakes it up."""
+    """The run continues at `until`, or when something else wakes it up. `waiting`: for a person or an event."""
 
     step: str
     until: datetime | None
+    waiting: bool = False
 
 
 class _StepFailed(Exception):
@@ -55,9 +58,9 @@ class _StepFailed(Exception):
 
 
 class _StepPaused(Exception):
-    def __init__(self, step: str, until: datetime | None) -> None:
+    def __init__(self, step: str, until: datetime | None, *, waiting: bool = False) -> None:
         super().__init__(step)
-        self.step, self.until = step, until
+        self.step, self.until, self.waiting = step, until, waiting
 
 
 class Interpreter:
@@ -80,7 +83,7 @@ class Interpreter:
                     outputs[step.id] = output
             return await self._ended(RunEnd("completed", output_of(self._plan, outputs)))
         except _StepPaused as pause:
-            return Paused(pause.step, pause.until)
+            return Paused(pause.step, pause.until, pause.waiting)
         except _StepFailed as failure:
             return await self._ended(RunEnd("failed", failed_at=failure.step, error=failure.text))
 
@@ -107,7 +110,7 @@ class Interpreter:
         except _StepFailed as failure:
             await self._ledger.warn(f"hook {name}", failure.text)
         except _StepPaused as pause:
-            return Paused(pause.step, pause.until)
+            return Paused(pause.step, pause.until, pause.waiting)
         return finished
 
     # ---- one step ------------------------------------------------------------------------------------------------
@@ -161,6 +164,8 @@ class Interpreter:
     async def _attempt(self, step: Step, path: str, values: Values, attempt: int) -> str:
         if isinstance(step, WaitStep):
             effect = await self._wait(step, path, values)
+        elif isinstance(step, AgentRunStep):
+            effect = await self._ask(step, path, values, attempt)
         else:
             await self._ledger.begin(path, step, attempt)
             effect = await self._performed(step, path, values)
@@ -213,10 +218,35 @@ class Interpreter:
         if answer is None and record.due is not None and record.due <= now:
             answer = await self._ledger.time_out(path)
         if answer is None:
-            raise _StepPaused(path, record.due)
+            raise _StepPaused(path, record.due, waiting=True)
         if answer.refusal:
             raise StepError(answer.refusal, final=True)
         return Effect(answer.output)
+
+    async def _ask(self, step: AgentRunStep, path: str, values: Values, attempt: int) -> Effect:
+        """An agent works beside the run, which holds no process meanwhile."""
+        now, record = self._world.now(), self._ledger.find(path)
+        if record is None or record.state != StepState.parked:
+            try:
+                wait = question_of(step, lambda text: _rendered(text, values), now, attempt)
+            except RenderedTooLargeError as error:
+                raise StepError(str(error), final=True) from None
+            self._check_prompt(wait.text)
+            record = await self._ledger.park(path, step, wait)
+        answer = self._ledger.answer(path)
+        if answer is None and record.due is not None and record.due <= now:
+            answer = await self._ledger.time_out(path)
+        if answer is None:
+            raise _StepPaused(path, record.due)
+        if answer.refusal:
+            raise StepError(answer.refusal, final=True)
+        return Effect(answer.output, answer.cost)
+
+    def _check_prompt(self, prompt: str) -> None:
+        """contract: routines-dsl.document.guardrails"""
+        found = scan(prompt) if self._program.routine.guardrails.input.prompt_injection.action == "block" else None
+        if found is not None:
+            raise StepError(f"the prompt may try to steer the agent ({found.pattern})", final=True)
 
     # ---- loops ---------------------------------------------------------------------------------------------------
 
@@ -332,5 +362,5 @@ async def _together(bodies: Sequence[Callable[[], Coroutine[Any, Any, str]]], mo
         raise next((each for each in failures if not isinstance(each, _StepFailed)), failures[0])
     if pauses:
         dues = [pause.until for pause in pauses if pause.until is not None]
-        raise _StepPaused(pauses[0].step, min(dues, default=None))
+        raise _StepPaused(pauses[0].step, min(dues, default=None), waiting=all(pause.waiting for pause in pauses))
     return results

@@ -3,23 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Protocol
 
+from models.work.routine_runs import RoutineStepState as StepState
 from models.work.routines.document import Routine, Step
 from models.work.routines.templates import Values
-
-
-class StepState(StrEnum):
-    """The state of a step within a run (contract: routines-dsl.states.Step)."""
-
-    started = "started"
-    retrying = "retrying"
-    parked = "parked"
-    completed = "completed"
-    failed = "failed"
-    skipped = "skipped"
-
 
 ENDED = frozenset({StepState.completed, StepState.skipped, StepState.failed})
 
@@ -91,11 +79,12 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """`text`: the question of an approval, or the type of an event."""
+    """`text`: the question of an approval, the type of an event, or the prompt of an agent."""
 
     kind: str
     text: str = ""
     until: datetime | None = None
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +93,7 @@ class WaitOutcome:
 
     output: str = ""
     refusal: str = ""
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

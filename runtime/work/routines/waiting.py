@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from models.work.routines.document import WaitStep
+from models.work.routines.document import AgentRunStep, WaitStep
 from runtime.work.routines.failures import StepError
 from runtime.work.routines.ledger import Wait
 
@@ -26,6 +26,15 @@ def wait_of(step: WaitStep, render: Callable[[str], str], now: datetime) -> Wait
     if not event:
         raise StepError("event_type is empty", final=True)
     return Wait("event", event, now + seconds if step.timeout_seconds > 0 else None)
+
+
+def question_of(step: AgentRunStep, render: Callable[[str], str], now: datetime, attempt: int) -> Wait:
+    """The prompt, and the time that the step allows; without one, the agent's own limit holds. Raises StepError."""
+    prompt = render(step.prompt)
+    if not prompt.strip():
+        raise StepError("the prompt is empty", final=True)
+    seconds = timedelta(seconds=min(step.timeout_seconds, LONGEST.total_seconds()))
+    return Wait("agent", prompt, now + seconds if step.timeout_seconds > 0 else None, attempt)
 
 
 def time_of(text: str, now: datetime) -> datetime:

@@ -1,0 +1,307 @@
+"""Runs of routines: the record of each step, and what runs wait for."""
+
+import secrets
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlmodel import Field
+
+from models.base import (
+    TenantTable,
+    Timestamps,
+    belongs_to,
+    enum_field,
+    json_field,
+    new_id,
+    stored_at,
+    tenant_key,
+    text_field,
+    time_field,
+)
+from models.bounds import ERROR, ID, LINE, NOTES, PAYLOAD, PROMPT
+from models.machines import Machine
+from models.personal_data import HIDDEN, MENTIONS, NOTHING, WORDS
+
+LARGEST_OUTPUT: Final = 8 << 20
+"""Characters of the output of a step, and of a run."""
+HASH: Final = 64
+TOKEN: Final = 32
+LONGEST_SIGNAL: Final = NOTES
+"""Characters of the payload of a signal."""
+NOTE: Final = 2_000
+"""Characters of the comment of a decision."""
+
+
+class RoutineRunStatus(StrEnum):
+    """The status of a run; waiting for a person or an event, it costs no process."""
+
+    queued = "queued"
+    running = "running"
+    waiting = "waiting"
+    completed = "completed"
+    failed = "failed"
+    cancelled = "cancelled"
+    interrupted = "interrupted"
+    dry_run = "dry_run"
+
+
+class RoutineTrigger(StrEnum):
+    """The cause of a run."""
+
+    manual = "manual"
+    schedule = "schedule"
+    webhook = "webhook"
+    call_pipeline = "call_pipeline"
+    wake_check = "wake_check"
+    automation = "automation"
+    issue = "issue"
+
+
+class RoutineStepState(StrEnum):
+    """The state of a step within a run."""
+
+    started = "started"
+    retrying = "retrying"
+    parked = "parked"
+    completed = "completed"
+    failed = "failed"
+    skipped = "skipped"
+
+
+class WaitpointStatus(StrEnum):
+    """The status of an approval that a run waits for."""
+
+    pending = "pending"
+    approved = "approved"
+    denied = "denied"
+    timed_out = "timed_out"
+    cancelled = "cancelled"
+
+
+class SignalStatus(StrEnum):
+    """The status of a run's wait for an event."""
+
+    pending = "pending"
+    delivered = "delivered"
+    consumed = "consumed"
+
+
+def new_run_id() -> str:
+    """`run_` and a cuid (contract: routines.RunResult)."""
+    return f"run_{new_id()}"
+
+
+def new_token() -> str:
+    """32 hexadecimal digits: who knows them may decide (contract: waitpoints)."""
+    return secrets.token_hex(TOKEN // 2)
+
+
+class RoutineRun(TenantTable, Timestamps, table=True):
+    """The definition is the version of the routine with `definition_hash`, whichever is the head. `state` is the
+    routine's, as it was when the run began. `stopping_at`: when someone asked to cancel it.
+    """
+
+    __tablename__ = "routine_runs"
+    __bookkeeping__: ClassVar = frozenset({"current_step_id", "cost_usd"})
+    __table_args__ = (
+        tenant_key(),
+        belongs_to("routine_id", "routines", ondelete="CASCADE"),
+        belongs_to("invoking_crew_id", "crews", ondelete="SET NULL (invoking_crew_id)"),
+        belongs_to("invoking_agent_id", "agents", ondelete="SET NULL (invoking_agent_id)"),
+        Index("routine_runs_list_idx", "workspace_id", "started_at", "id"),
+        Index("routine_runs_status_idx", "workspace_id", "status", "started_at", "id"),
+        Index("routine_runs_routine_id_idx", "workspace_id", "routine_id", "started_at", "id"),
+        Index(
+            "routine_runs_concurrency_key_idx",
+            "workspace_id",
+            "concurrency_key",
+            postgresql_where=text("status = 'running' AND concurrency_key IS NOT NULL"),
+        ),
+        Index("routine_runs_invoking_crew_id_idx", "workspace_id", "invoking_crew_id"),
+        Index("routine_runs_invoking_agent_id_idx", "workspace_id", "invoking_agent_id"),
+        Index("routine_runs_invoking_user_id_idx", "invoking_user_id"),
+    )
+    id: str = text_field(ID, default_factory=new_run_id, primary_key=True)
+    routine_id: str
+    definition_hash: str = text_field(HASH, holds=NOTHING)
+    pinned: bool = False
+    status: RoutineRunStatus = enum_field(RoutineRunStatus.running)
+    current_step_id: str | None = text_field(LINE, default=None, holds=NOTHING)
+    inputs: dict[str, Any] = json_field(PAYLOAD, default_factory=dict, holds=MENTIONS)
+    run_metadata: dict[str, Any] = json_field(NOTES, default_factory=dict, holds=MENTIONS)
+    state: dict[str, Any] = json_field(PAYLOAD, default_factory=dict, holds=MENTIONS)
+    tags: list[str] = json_field(NOTES, default_factory=list, holds=NOTHING)
+    concurrency_key: str | None = text_field(LINE, default=None, holds=MENTIONS)
+    warnings: list[Any] = json_field(NOTES, default_factory=list, holds=MENTIONS)
+    output: str | None = text_field(LARGEST_OUTPUT, default=None, holds=MENTIONS)
+    error_message: str | None = text_field(ERROR, default=None, holds=MENTIONS)
+    error_fingerprint: str | None = text_field(LINE, default=None, holds=NOTHING)
+    failed_at_step: str | None = text_field(LINE, default=None, holds=NOTHING)
+    cost_usd: float = 0
+    started_at: datetime = stored_at()
+    ended_at: datetime | None = time_field(default=None)
+    stopping_at: datetime | None = time_field(default=None)
+    triggered_via: RoutineTrigger = enum_field(RoutineTrigger.manual)
+    triggered_by_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    invoking_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    invoking_crew_id: str | None = None
+    invoking_agent_id: str | None = None
+    replay_of: str | None = text_field(ID, default=None, holds=NOTHING)
+
+
+ROUTINE_RUN_STATES = Machine(
+    RoutineRun,
+    "status",
+    {
+        RoutineRunStatus.queued: frozenset({RoutineRunStatus.running}),
+        RoutineRunStatus.running: frozenset(
+            {
+                RoutineRunStatus.waiting,
+                RoutineRunStatus.completed,
+                RoutineRunStatus.failed,
+                RoutineRunStatus.cancelled,
+                RoutineRunStatus.interrupted,
+            }
+        ),
+        RoutineRunStatus.waiting: frozenset(
+            {RoutineRunStatus.running, RoutineRunStatus.cancelled, RoutineRunStatus.interrupted}
+        ),
+        RoutineRunStatus.completed: frozenset(),
+        RoutineRunStatus.failed: frozenset(),
+        RoutineRunStatus.cancelled: frozenset(),
+        RoutineRunStatus.interrupted: frozenset(),
+    },
+    stamps={
+        "ended_at": frozenset(
+            {
+                RoutineRunStatus.completed,
+                RoutineRunStatus.failed,
+                RoutineRunStatus.cancelled,
+                RoutineRunStatus.interrupted,
+            }
+        )
+    },
+    called="Run",
+)
+"""contract: routines-dsl.states.Run"""
+
+
+class RoutineRunStep(TenantTable, table=True):
+    """A step of a run by its path: its id, and `each[3].get` for a step of a loop. `due_at`: when the next attempt
+    begins, or a wait ends.
+    """
+
+    __tablename__ = "routine_run_steps"
+    __table_args__ = (
+        belongs_to("routine_run_id", "routine_runs", ondelete="CASCADE"),
+        UniqueConstraint("workspace_id", "routine_run_id", "path"),
+    )
+    routine_run_id: str
+    path: str = text_field(ID, collation="C", holds=NOTHING)
+    step_type: str = text_field(LINE, holds=NOTHING)
+    state: RoutineStepState = enum_field(RoutineStepState.started)
+    attempt: int = 1
+    output: str | None = text_field(LARGEST_OUTPUT, default=None, holds=MENTIONS)
+    error: str | None = text_field(ERROR, default=None, holds=MENTIONS)
+    cost_usd: float = 0
+    started_at: datetime = stored_at()
+    ended_at: datetime | None = time_field(default=None)
+    due_at: datetime | None = time_field(default=None)
+
+
+class Waitpoint(TenantTable, table=True):
+    """An approval that a run waits for; `token` decides it without a session."""
+
+    __tablename__ = "routine_waitpoints"
+    __table_args__ = (
+        belongs_to("routine_run_id", "routine_runs", ondelete="CASCADE"),
+        UniqueConstraint("workspace_id", "routine_run_id", "path"),
+        UniqueConstraint("token"),
+        Index(
+            "routine_waitpoints_pending_idx",
+            "workspace_id",
+            "created_at",
+            "id",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index("routine_waitpoints_decided_by_user_id_idx", "decided_by_user_id"),
+    )
+    routine_run_id: str
+    path: str = text_field(ID, collation="C", holds=NOTHING)
+    token: str | None = text_field(TOKEN, default_factory=new_token, holds=HIDDEN)
+    prompt: str = text_field(PROMPT, default="", holds=MENTIONS)
+    status: WaitpointStatus = enum_field(WaitpointStatus.pending)
+    timeout_at: datetime = time_field()
+    created_at: datetime = stored_at()
+    decided_at: datetime | None = time_field(default=None)
+    decided_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    comment: str | None = text_field(NOTE, default=None, holds=WORDS)
+
+
+WAITPOINT_STATES = Machine(
+    Waitpoint,
+    "status",
+    {
+        WaitpointStatus.pending: frozenset(
+            {
+                WaitpointStatus.approved,
+                WaitpointStatus.denied,
+                WaitpointStatus.timed_out,
+                WaitpointStatus.cancelled,
+            }
+        ),
+        WaitpointStatus.approved: frozenset(),
+        WaitpointStatus.denied: frozenset(),
+        WaitpointStatus.timed_out: frozenset(),
+        WaitpointStatus.cancelled: frozenset(),
+    },
+    stamps={
+        "decided_at": frozenset(
+            {
+                WaitpointStatus.approved,
+                WaitpointStatus.denied,
+                WaitpointStatus.timed_out,
+                WaitpointStatus.cancelled,
+            }
+        )
+    },
+)
+"""contract: routines-dsl.states.Waitpoint"""
+
+
+class SignalWait(TenantTable, table=True):
+    """A run's wait for an event. The oldest one of an event takes a signal."""
+
+    __tablename__ = "routine_signal_waits"
+    __table_args__ = (
+        belongs_to("routine_run_id", "routine_runs", ondelete="CASCADE"),
+        UniqueConstraint("workspace_id", "routine_run_id", "path"),
+        Index(
+            "routine_signal_waits_pending_idx",
+            "workspace_id",
+            "event_type",
+            "created_at",
+            "id",
+            postgresql_where=text("status = 'pending'"),
+        ),
+    )
+    routine_run_id: str
+    path: str = text_field(ID, collation="C", holds=NOTHING)
+    event_type: str = text_field(LINE, holds=NOTHING)
+    status: SignalStatus = enum_field(SignalStatus.pending)
+    payload: str | None = text_field(LONGEST_SIGNAL, default=None, holds=MENTIONS)
+    created_at: datetime = stored_at()
+
+
+SIGNAL_STATES = Machine(
+    SignalWait,
+    "status",
+    {
+        SignalStatus.pending: frozenset({SignalStatus.delivered}),
+        SignalStatus.delivered: frozenset({SignalStatus.consumed}),
+        SignalStatus.consumed: frozenset(),
+    },
+)
+"""contract: routines-dsl.states.SignalWait"""

@@ -1,0 +1,22 @@
+"""Runs of routines: start, read, cancel, and decide what they wait for."""
+
+from resolvers.kernel import Domain
+from resolvers.work.routine_runs.deciding import (
+    RoutineRunCancelled,
+    RoutineRunSignalled,
+    SignalSent,
+    WaitpointDecided,
+    cancel_routine_run,
+    decide_waitpoint,
+    send_signal,
+    signal_routine_run,
+)
+from resolvers.work.routine_runs.listing import (
+    find_waitpoints,
+    get_routine_run,
+    list_routine_runs,
+    list_waitpoints,
+)
+from resolvers.work.routine_runs.starting import replay_routine_run, run_routine
+
+DOMAIN = Domain("routine_runs", scopes="routines")

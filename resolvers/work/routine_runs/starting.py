@@ -1,0 +1,230 @@
+"""The start of a run: its inputs are checked, and what it needs, before anything is stored."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import orjson
+from pydantic import Field
+from sqlmodel import col
+
+from models.bounds import ERROR, PAYLOAD, cut
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from models.work.routine_runs import RoutineRun, RoutineRunStatus, RoutineTrigger
+from models.work.saved_routines import RoutineStateEntry, RoutineStatus, RoutineVersion, SavedRoutine
+from resolvers.kernel import (
+    ENDS,
+    Action,
+    ById,
+    Code,
+    Context,
+    Id,
+    Int,
+    Notes,
+    Otherwise,
+    Ref,
+    Refusal,
+    Text,
+    at_most,
+    command,
+    invalid,
+    within,
+)
+from resolvers.work.routine_runs.advancing import ADVANCE, begun_of
+from resolvers.work.routine_runs.events import RoutineRunStarted
+from resolvers.work.routine_runs.graph import RUN
+from resolvers.work.routine_runs.needs import check_needs
+from resolvers.work.routines.graph import ROUTINE, ByRoutineSlug
+
+if TYPE_CHECKING:
+    from resolvers.work.routine_runs.preparing import PreparedRun
+
+MOST_TAGS: Final = 10
+LONGEST_TAG: Final = 128
+"""contract: routines.run, tags"""
+LATEST: Final = 30 * 24 * 3600
+OF_SERVER: Final = (RoutineTrigger.wake_check, RoutineTrigger.automation)
+NOT_EXECUTED: Final = "This server does not execute {parts} yet; the run was not started"
+CHANGED: Final = "The routine was changed meanwhile; try again"
+FULL: Final = "As many runs as the routine allows for this concurrency key are running; try again later"
+NO_KEY: Final = "concurrency_key is empty with these inputs"
+LARGE: Final = "must have at most 1 MiB together with its defaults"
+LARGE_STATE: Final = "The state of the routine has more than 1 MiB"
+NO_DELAY: Final = "this server does not start runs later yet"
+
+
+class RunRoutine(ByRoutineSlug):
+    """`inputs`: values of the routine's inputs; the others have their defaults. `triggered_by_id` names the cause, such
+    as an issue. `tags` are trimmed and in lower case. `metadata` is `run.metadata` in the routine.
+
+    A run cannot be delayed yet: `delay_seconds` above 0 and `debounce_key` are refused.
+    """
+
+    inputs: Annotated[dict[str, Any], within(PAYLOAD), ENDS] = {}
+    triggered_via: Annotated[RoutineTrigger, Otherwise(RoutineTrigger.manual)] = RoutineTrigger.manual
+    triggered_by_id: Id | None = None
+    tags: Annotated[list[Text], at_most(100)] = []
+    metadata: Notes = {}
+    invoking_crew_id: Annotated[Id, Ref(Crew)] | None = None
+    invoking_agent_id: Annotated[Id, Ref(Agent)] | None = None
+    delay_seconds: Annotated[Int, Field(ge=0, le=LATEST)] = 0
+    debounce_key: Text | None = None
+
+
+class ReplayRoutineRun(ById):
+    """`pinned_version`: the number of the version to execute."""
+
+    pinned_version: Annotated[Int, Field(ge=1)] | None = None
+
+
+@command(
+    "routines.run",
+    Action.CREATE,
+    subject=ROUTINE,
+    audit="routine_run.started",
+    emits=RoutineRunStarted,
+    errors=(Code.CONFLICT, Code.UNPROCESSABLE, Code.RATE_LIMITED),
+    late=True,
+)
+async def run_routine(ctx: Context, routine: SavedRoutine, data: RunRoutine) -> RoutineRun:
+    """Start a run of a routine.
+
+    Answers when the run is stored: it continues without the caller, also after a restart of the server. Refused are
+    routines that are not active, inputs that the routine does not take, missing integrations and credentials, and
+    definitions with parts that this server does not execute yet: steps of the types `call_pipeline`, `script` and
+    `crewship`, agents in loops and their `validation`, `outcomes` and `model_override`, code other than `expr` and
+    `cel`, `credential_ref` and `secrets`.
+    """
+    _check_active(routine)
+    if data.delay_seconds or data.debounce_key:
+        raise invalid("delay_seconds" if data.delay_seconds else "debounce_key", NO_DELAY)
+    cause: dict[str, Any] = {
+        "run_metadata": data.metadata,
+        "tags": _tags(data.tags),
+        "triggered_via": RoutineTrigger.manual if data.triggered_via in OF_SERVER else data.triggered_via,
+        "triggered_by_id": data.triggered_by_id,
+        "invoking_crew_id": data.invoking_crew_id,
+        "invoking_agent_id": data.invoking_agent_id,
+    }
+    return await _start(ctx, routine, await _version(ctx, routine, routine.head_version), data.inputs, cause)
+
+
+@command(
+    "routines.replay_run",
+    Action.CREATE,
+    subject=RUN,
+    audit="routine_run.replayed",
+    emits=RoutineRunStarted,
+    errors=(Code.CONFLICT, Code.UNPROCESSABLE, Code.RATE_LIMITED),
+    late=True,
+)
+async def replay_routine_run(ctx: Context, run: RoutineRun, data: ReplayRoutineRun) -> RoutineRun:
+    """Start a run again.
+
+    With the inputs, tags and metadata of the run, and the routine's current definition, or `pinned_version`. It is
+    refused as any other start.
+    """
+    routine = await ctx.select(SavedRoutine, col(SavedRoutine.id) == run.routine_id).one(ROUTINE.missing)
+    _check_active(routine)
+    pinned = data.pinned_version is not None
+    version = await _version(ctx, routine, data.pinned_version if pinned else routine.head_version)
+    cause: dict[str, Any] = {
+        "run_metadata": run.run_metadata,
+        "tags": run.tags,
+        "triggered_by_id": run.id,
+        "replay_of": run.id,
+        "pinned": pinned,
+    }
+    return await _start(ctx, routine, version, run.inputs, cause)
+
+
+async def _version(ctx: Context, routine: SavedRoutine, number: int | None) -> RoutineVersion:
+    same = (col(RoutineVersion.routine_id) == routine.id, col(RoutineVersion.number) == number)
+    version = await ctx.select(RoutineVersion, *same).first()
+    if version is None:
+        raise Refusal(Code.CONFLICT, f"The routine has no version {number}")
+    return version
+
+
+async def _start(
+    ctx: Context, routine: SavedRoutine, version: RoutineVersion, inputs: dict[str, Any], cause: dict[str, Any]
+) -> RoutineRun:
+    """Checks the definition outside the transaction, and in it that the routine is still the same."""
+    prepared = await _prepared(version.source, inputs)
+    await check_needs(ctx, routine, prepared)
+    await ctx.begin()
+    current = await ctx.select(SavedRoutine, col(SavedRoutine.id) == routine.id).locked().one(ROUTINE.missing)
+    _check_active(current)
+    if current.definition_hash != version.definition_hash and not cause.get("pinned"):
+        raise Refusal(Code.CONFLICT, CHANGED)
+    await _take_place(ctx, prepared)
+    run = RoutineRun(
+        routine_id=routine.id,
+        definition_hash=version.definition_hash,
+        inputs=prepared.inputs,
+        state=await _state_of(ctx, routine.id),
+        concurrency_key=prepared.key,
+        invoking_user_id=ctx.user_id or None,
+        **cause,
+    )
+    ctx.emit(RoutineRunStarted(**begun_of(run, current), step_count=prepared.steps))
+    ctx.enqueue(ADVANCE, run_id=run.id)
+    return await ctx.insert(run)
+
+
+def _check_active(routine: SavedRoutine) -> None:
+    if routine.status is not RoutineStatus.active:
+        hint = "approve it first" if routine.status is RoutineStatus.proposed else "enable it first"
+        told = {"status": routine.status.value, "hint": hint}
+        raise Refusal(Code.CONFLICT, f"The routine is {routine.status.value}", extra=told)
+
+
+def _tags(given: list[str]) -> list[str]:
+    tags = list(dict.fromkeys(tag.strip().lower() for tag in given if tag.strip()))
+    if len(tags) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
+        raise invalid("tags", f"a run has at most {MOST_TAGS} tags of {LONGEST_TAG} characters")
+    return tags
+
+
+async def _prepared(source: str, inputs: dict[str, Any]) -> "PreparedRun":
+    from models.work.routines.faults import RefusedRoutine  # a process that starts no run does not load it
+    from models.work.routines.inputs import RefusedInputs
+    from models.work.routines.templates import RenderedTooLargeError
+    from resolvers.work.routine_runs.preparing import prepare
+
+    try:
+        prepared = await asyncio.to_thread(prepare, source, inputs)
+    except RefusedRoutine as refusal:
+        raise Refusal(Code.UNPROCESSABLE, cut(str(refusal), ERROR)) from None
+    except RefusedInputs as refusal:
+        fields = {cut(fault.pointer.removeprefix("/"), ERROR // 10): fault.text for fault in refusal.faults}
+        name, text = next(iter(fields.items()))
+        raise Refusal(Code.BAD_REQUEST, f"{name}: {text}", fields=fields) from None
+    except RenderedTooLargeError:
+        raise invalid("inputs", LARGE) from None
+    if prepared.unsupported:
+        raise Refusal(Code.UNPROCESSABLE, NOT_EXECUTED.format(parts=", ".join(prepared.unsupported)))
+    if prepared.key == "":
+        raise Refusal(Code.UNPROCESSABLE, NO_KEY)
+    if len(orjson.dumps(prepared.inputs)) > PAYLOAD:
+        raise invalid("inputs", LARGE)
+    return prepared
+
+
+async def _take_place(ctx: Context, prepared: "PreparedRun") -> None:
+    """Refuses a run for whose key as many run as may. Runs that wait hold no place."""
+    if prepared.key is None:
+        return
+    await ctx.lock(f"routine key {ctx.workspace_id}/{prepared.key}")
+    same = (col(RoutineRun.concurrency_key) == prepared.key, col(RoutineRun.status) == RoutineRunStatus.running)
+    if await ctx.select(RoutineRun, *same).count() >= prepared.most:
+        raise Refusal(Code.RATE_LIMITED, FULL)
+
+
+async def _state_of(ctx: Context, routine_id: str) -> dict[str, str]:
+    """The state that the run reads, as it is now."""
+    kept = (col(RoutineStateEntry.routine_id) == routine_id, col(RoutineStateEntry.schedule_id) == "")
+    state = {entry.key: entry.value for entry in await ctx.select(RoutineStateEntry, *kept).all()}
+    if len(orjson.dumps(state)) > PAYLOAD:
+        raise Refusal(Code.UNPROCESSABLE, LARGE_STATE)
+    return state

@@ -1,0 +1,70 @@
+"""GraphQL: runs of routines, their steps, and the approvals that they wait for."""
+
+import strawberry
+
+from models.work.routine_runs import RoutineRun, RoutineRunStep, Waitpoint
+from resolvers.work import routine_runs as run_ops
+from schema.bridge.fields import mutation, node, query
+
+
+@node(RoutineRun)
+class RoutineRunType:
+    """A run of a routine: its inputs, progress and outcome."""
+
+    fields = """
+        id workspace_id routine_id routine routine_slug routine_name status current_step_id inputs run_metadata tags
+        warnings output step_outputs error_message error_fingerprint failed_at_step cost_usd duration_ms started_at
+        ended_at stopping_at triggered_via triggered_by_id invoking_user_id invoking_user invoking_crew_id invoking_crew
+        invoking_agent_id invoking_agent issue_identifier is_replay replay_of definition_hash pinned steps waitpoints
+        waitpoint_token
+    """
+    run_metadata = strawberry.field(name="metadata")
+    routine_name = strawberry.field(description="Empty once the routine is deleted.")
+    step_outputs = strawberry.field(description="Outputs of ended steps by their ids, without loops and hooks.")
+    stopping_at = strawberry.field(description="Time at which it was asked to stop.")
+    definition_hash = strawberry.field(description="Names the version of the routine that it executes.")
+    pinned = strawberry.field(description="True if it keeps its version after a change of the routine.")
+    error_fingerprint = strawberry.field(description="Equal for failures that differ only in ids, times and numbers.")
+    waitpoint_token = strawberry.field(description="Token of the pending approval; null if you may not decide it.")
+    triggered_by_id = strawberry.field(description="The cause, such as an issue's identifier.")
+    issue_identifier = strawberry.field(description="Identifier of the issue that caused it, or empty.")
+
+
+@node(RoutineRunStep)
+class RoutineRunStepType:
+    """A step of a run of a routine. A step of a loop has a path such as `each[3].get`."""
+
+    fields = """
+        id routine_run_id routine_run path step_type state attempt output error cost_usd started_at ended_at due_at
+    """
+    due_at = strawberry.field(description="Time of the next attempt, or at which its wait ends.")
+
+
+@node(Waitpoint)
+class WaitpointType:
+    """An approval that a run of a routine waits for."""
+
+    fields = """
+        id token routine_run_id routine_run path kind prompt status invoking_crew_id timeout_at created_at decided_at
+        decided_by_user_id comment
+    """
+    token = strawberry.field(description="Null for members who may not decide.")
+    path = strawberry.field(name="stepId", description="The step that waits.")
+
+
+@strawberry.type
+class RoutineRunQuery:
+    routine_runs = query(run_ops.list_routine_runs, RoutineRunType)
+    routine_run = query(run_ops.get_routine_run, RoutineRunType)
+    waitpoints = query(run_ops.list_waitpoints, WaitpointType)
+    find_waitpoints = query(run_ops.find_waitpoints, WaitpointType)
+
+
+@strawberry.type
+class RoutineRunMutation:
+    run_routine = mutation(run_ops.run_routine, RoutineRunType)
+    replay_routine_run = mutation(run_ops.replay_routine_run, RoutineRunType)
+    cancel_routine_run = mutation(run_ops.cancel_routine_run)
+    decide_waitpoint = mutation(run_ops.decide_waitpoint)
+    signal_routine_run = mutation(run_ops.signal_routine_run)
+    send_signal = mutation(run_ops.send_signal)

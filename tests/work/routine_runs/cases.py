@@ -1,0 +1,175 @@
+"""Cases of runs of routines, for the tests that are made for every operation."""
+
+import json
+from typing import Any
+
+from models.work.routine_runs import (
+    RoutineRun,
+    RoutineRunStatus,
+    RoutineRunStep,
+    RoutineStepState,
+    RoutineTrigger,
+    SignalStatus,
+    SignalWait,
+    Waitpoint,
+    WaitpointStatus,
+)
+from models.work.saved_routines import RoutineVersion, SavedRoutine
+from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
+from tests.reader.oracle import Asker, Listing, Row, Store, ordered
+from tests.reader.words import Arguments, Order, by, found, tenants
+from tests.world import now
+
+HASH, RUNNABLE = "0" * 64, "1" * 64
+DOCUMENT = {"name": "neap", "steps": [{"id": "a", "type": "transform", "transform": {"input": "7", "expression": "."}}]}
+
+
+def _run(plot: Plot, **changes: Any) -> RoutineRun:
+    given: dict[str, Any] = {
+        "routine_id": plot["routine"].id,
+        "definition_hash": HASH,
+        "invoking_user_id": plot.owner.user_id,
+        "inputs": {"x": "high"},
+        "tags": ["daily"],
+    }
+    return RoutineRun(**(given | changes), **plot.here)
+
+
+@entity
+def runnable_routine(plot: Plot) -> SavedRoutine:
+    authors = {"author_agent_id": plot["agent"].id, "author_user_id": plot.owner.user_id}
+    return SavedRoutine(slug="neap", name="Neap", definition_hash=RUNNABLE, manifest={}, **authors, **plot.here)
+
+
+@entity
+def runnable_version(plot: Plot) -> RoutineVersion:
+    said: dict[str, Any] = {"definition_hash": RUNNABLE, "source": json.dumps(DOCUMENT), "definition": DOCUMENT}
+    return RoutineVersion(
+        routine_id=plot["runnable_routine"].id, number=1, author_id=plot.owner.user_id, **said, **plot.here
+    )
+
+
+@entity
+def routine_run(plot: Plot) -> RoutineRun:
+    """It waits for an approval and an event."""
+    return _run(
+        plot,
+        status=RoutineRunStatus.waiting,
+        current_step_id="gate",
+        invoking_crew_id=plot["crew"].id,
+        invoking_agent_id=plot["agent"].id,
+        triggered_via=RoutineTrigger.issue,
+        triggered_by_id="OPS-1",
+    )
+
+
+@entity
+def ended_routine_run(plot: Plot) -> RoutineRun:
+    return _run(
+        plot,
+        routine_id=plot["runnable_routine"].id,
+        status=RoutineRunStatus.failed,
+        current_step_id="a",
+        concurrency_key="tides",
+        output="",
+        error_message="the tide is out",
+        error_fingerprint="0123456789abcdef",
+        failed_at_step="a",
+        ended_at=now(),
+        stopping_at=now(),
+        replay_of=plot["routine_run"].id,
+        triggered_by_id=plot["routine_run"].id,
+    )
+
+
+@entity
+def routine_run_step(plot: Plot) -> RoutineRunStep:
+    return RoutineRunStep(
+        routine_run_id=plot["routine_run"].id,
+        path="a",
+        step_type="transform",
+        state=RoutineStepState.completed,
+        output="Ahoy",
+        error="once",
+        ended_at=now(),
+        due_at=now(),
+        **plot.here,
+    )
+
+
+@entity
+def waitpoint(plot: Plot) -> Waitpoint:
+    run_id = plot["routine_run"].id
+    return Waitpoint(routine_run_id=run_id, path="gate", prompt="Sail?", timeout_at=now(), **plot.here)
+
+
+@entity
+def decided_waitpoint(plot: Plot) -> Waitpoint:
+    return Waitpoint(
+        routine_run_id=plot["ended_routine_run"].id,
+        path="gate",
+        prompt="Sail?",
+        status=WaitpointStatus.denied,
+        timeout_at=now(),
+        decided_at=now(),
+        decided_by_user_id=plot.owner.user_id,
+        comment="not today",
+        **plot.here,
+    )
+
+
+@entity
+def signal_wait(plot: Plot) -> SignalWait:
+    run_id = plot["routine_run"].id
+    return SignalWait(routine_run_id=run_id, path="event", event_type="docked", **plot.here)
+
+
+@entity
+def taken_signal_wait(plot: Plot) -> SignalWait:
+    run_id = plot["ended_routine_run"].id
+    taken: dict[str, Any] = {"status": SignalStatus.consumed, "payload": "pier 4"}
+    return SignalWait(routine_run_id=run_id, path="event", event_type="docked", **taken, **plot.here)
+
+
+IDS = {"run_id": "routine_run", "routine_run_id": "routine_run"}
+RECIPES = {
+    "routines.run": Recipe(
+        {"slug": lambda world: world.home["runnable_routine"].slug, "inputs": {}}, chosen=frozenset({"triggered_by_id"})
+    ),
+    "routines.cancel_run": Recipe(ids={"id": "routine_run"}),
+    "routine_runs.get": Recipe(ids={"id": "routine_run"}),
+    "routines.replay_run": Recipe(ids={"id": "ended_routine_run"}),
+    "signals.send": Recipe({"event_type": "docked"}),
+    "routine_runs.signal": Recipe({"event_type": "docked"}, ids={"id": "routine_run"}),
+    "waitpoints.approve": Recipe({"token": lambda world: world.home["waitpoint"].token, "approved": True}),
+}
+
+NEWEST: Order = by("-started_at", "-id")
+NEWEST_WAITPOINT: Order = by("-created_at", "-id")
+LIVE = ("queued", "running", "waiting")
+
+
+def routine_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    status = arguments.get("status")
+    chosen = LIVE if status == "active" else (status,)
+    rows = [
+        row
+        for row in tenants(store, asker, "RoutineRun")
+        if (status is None or row["status"] in chosen)
+        and (arguments.get("since") is None or row["started_at"] >= arguments["since"])
+    ]
+    return Listing("RoutineRun", ordered(rows, NEWEST), NEWEST, (50, 200), clamped=False)
+
+
+def _pending(store: Store, asker: Asker) -> list[Row]:
+    rows = [row for row in tenants(store, asker, "Waitpoint") if row["status"] == "pending"]
+    return ordered(rows, NEWEST_WAITPOINT)
+
+
+READS = {
+    "routineRuns": routine_runs,
+    "routineRun": found("RoutineRun"),
+    "waitpoints": lambda store, asker, _: Listing("Waitpoint", _pending(store, asker)[:200]),
+    "findWaitpoints": lambda store, asker, _: Listing("Waitpoint", _pending(store, asker), NEWEST_WAITPOINT, (50, 100)),
+}
