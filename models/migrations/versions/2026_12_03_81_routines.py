@@ -2,7 +2,7 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_03_1"
+revision = "2026_12_03_81"
 down_revision = "2026_12_03_12"
 branch_labels = None
 depends_on = None
