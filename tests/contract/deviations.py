@@ -152,6 +152,10 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("agents.hire", "agents.approve_hire", "agents.persona_suggest"), _PROPOSED),
     "agents.avatar_store": {"agent.updated": "people see the other picture at once"},
     "agents.avatar_delete": {"agent.updated": "people see the other picture at once"},
+    **{
+        name: {"pipeline.run.started": "one of its line's run_events"}
+        for name in ("routines.run", "routines.replay_run")
+    },
     "routines.cancel_run": {"pipeline.run.failed": "lists learn of the end of a run that waited, too"},
     "waitpoints.approve": {"waitpoint.decided": "a list of what waits for people changes"},
     "approvals.cancel": {"approval.cancelled": "a list of what waits for people changes"},

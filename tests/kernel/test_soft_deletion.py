@@ -50,7 +50,13 @@ EFFECTS: dict[tuple[str, str, str], tuple[str, str]] = {
     ("agents", "notification_channel_agents", "agent_id"): (KEPT, ASKED),
     ("agents", "peer_cards", "agent_id"): (KEPT, HIDDEN),
     ("agents", "routine_runs", "invoking_agent_id"): (KEPT, HISTORY),
+    ("agents", "routines", "author_agent_id"): (KEPT, ASKED),
+    ("crews", "routines", "author_crew_id"): (KEPT, ASKED),
     ("routines", "routine_runs", "routine_id"): (KEPT, HISTORY),
+    **{
+        ("routines", f"routine_{part}", "routine_id"): (KEPT, HIDDEN)
+        for part in ("versions", "trust_grants", "state", "step_overrides")
+    },
     ("agents", "triage_rules", "assignee_id"): (KEPT, ASKED),
     ("crews", "approval_gates", "crew_id"): (KEPT, HIDDEN),
     ("crews", "budgets", "crew_id"): (KEPT, HISTORY),

@@ -30,7 +30,7 @@ READS = {
     "Membership": "members(workspaceId: $ws) { id viewerCan }",
     "Mission": "issues(workspaceId: $ws) { nodes { id viewerCan } }",
     "NotificationChannel": "notificationChannels(workspaceId: $ws, scope: all) { id viewerCan }",
-    "SavedRoutine": "routines(workspaceId: $ws) { id viewerCan }",
+    "SavedRoutine": "routines(workspaceId: $ws) { nodes { id viewerCan } }",
     "SavedView": "savedViews(workspaceId: $ws) { id viewerCan }",
     "WorkflowTemplate": "missionTemplates(workspaceId: $ws) { id viewerCan }",
 }

@@ -21,7 +21,6 @@ from resolvers.kernel import (
     Id,
     Int,
     Notes,
-    Otherwise,
     Ref,
     Refusal,
     Text,
@@ -43,7 +42,7 @@ MOST_TAGS: Final = 10
 LONGEST_TAG: Final = 128
 """contract: routines.run, tags"""
 LATEST: Final = 30 * 24 * 3600
-OF_SERVER: Final = (RoutineTrigger.wake_check, RoutineTrigger.automation)
+BY_CALLERS: Final = frozenset(RoutineTrigger) - {RoutineTrigger.wake_check, RoutineTrigger.automation}
 NOT_EXECUTED: Final = "This server does not execute {parts} yet; the run was not started"
 CHANGED: Final = "The routine was changed meanwhile; try again"
 FULL: Final = "As many runs as the routine allows for this concurrency key are running; try again later"
@@ -54,14 +53,15 @@ NO_DELAY: Final = "this server does not start runs later yet"
 
 
 class RunRoutine(ByRoutineSlug):
-    """`inputs`: values of the routine's inputs; the others have their defaults. `triggered_by_id` names the cause, such
-    as an issue. `tags` are trimmed and in lower case. `metadata` is `run.metadata` in the routine.
+    """`inputs`: values of the routine's inputs; the others have their defaults. `triggered_via`: manual, schedule,
+    webhook, call_pipeline or issue; any other word means manual. `triggered_by_id` names the cause, such as an issue.
+    `tags` are trimmed and in lower case. `metadata` is `run.metadata` in the routine.
 
     A run cannot be delayed yet: `delay_seconds` above 0 and `debounce_key` are refused.
     """
 
     inputs: Annotated[dict[str, Any], within(PAYLOAD), ENDS] = {}
-    triggered_via: Annotated[RoutineTrigger, Otherwise(RoutineTrigger.manual)] = RoutineTrigger.manual
+    triggered_via: Text = RoutineTrigger.manual.value
     triggered_by_id: Id | None = None
     tags: Annotated[list[Text], at_most(100)] = []
     metadata: Notes = {}
@@ -101,7 +101,7 @@ async def run_routine(ctx: Context, routine: SavedRoutine, data: RunRoutine) -> 
     cause: dict[str, Any] = {
         "run_metadata": data.metadata,
         "tags": _tags(data.tags),
-        "triggered_via": RoutineTrigger.manual if data.triggered_via in OF_SERVER else data.triggered_via,
+        "triggered_via": _trigger_of(data.triggered_via),
         "triggered_by_id": data.triggered_by_id,
         "invoking_crew_id": data.invoking_crew_id,
         "invoking_agent_id": data.invoking_agent_id,
@@ -170,6 +170,11 @@ async def _start(
     ctx.emit(RoutineRunStarted(**begun_of(run, current), step_count=prepared.steps))
     ctx.enqueue(ADVANCE, run_id=run.id)
     return await ctx.insert(run)
+
+
+def _trigger_of(word: str) -> RoutineTrigger:
+    """Another word means manual (contract: routines.run)."""
+    return RoutineTrigger(word) if word in BY_CALLERS else RoutineTrigger.manual
 
 
 def _check_active(routine: SavedRoutine) -> None:
