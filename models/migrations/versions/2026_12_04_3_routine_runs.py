@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_03_82"
-down_revision = "2026_12_03_81"
+revision = "2026_12_04_3"
+down_revision = "2026_12_04_2"
 branch_labels = None
 depends_on = None
 
