@@ -68,7 +68,7 @@ SEEN_ROWS |= {
     )
 }  # fmt: skip
 SEEN_ROWS |= {("missions.find", f"{key}_id"): NAMED for key in ("lead_agent", "crew")}
-SEEN_ROWS |= {("missions.find_one", "crew_id"): NAMED}
+SEEN_ROWS |= {("missions.find_one", "crew_id"): NAMED, ("routines.list", "author_crew_id"): NAMED}
 SEEN_ROWS |= {("work_pauses.list", f"{key}_id"): NAMED for key in ("mission", "agent")}
 SEEN_ROWS |= {("model_calls.list", f"{key}_id"): NAMED for key in ("run", "mission", "agent", "crew")}
 SEEN_ROWS |= {

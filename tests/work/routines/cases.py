@@ -106,7 +106,7 @@ def _named(key: str, **values: Any) -> Recipe:
 
 
 NEW = json.dumps(DOCUMENT | {"integrations_required": []})
-BUNDLE = {"name": "Neap", "slug": "neap", "definition": NEW}
+BUNDLE = {"name": "Kelp", "slug": "kelp", "definition": NEW}
 RECIPES = {
     f"routines.{name}": _named("routine") for name in ("get", "delete", "disable", "export", "versions", "tags_remove")
 } | {
