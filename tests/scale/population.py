@@ -7,6 +7,7 @@ import asyncpg
 
 from models.base import classes_of_tables, table_of
 from resolvers.resources.costs.pricing import MOST_PRICES
+from tests.scale.routines import fill_routines
 
 CHAT, AGENT = "scale-chat", "cagent00000000000000000001"
 TEN = "ccrewt00000000000000000001"
@@ -16,46 +17,13 @@ RARE = "i <= 1000 AND i % 50 = 0"
 on passes all others.
 """
 BIG = (
-    "crews",
-    "agents",
-    "chats",
-    "messages",
-    "message_reactions",
-    "runs",
-    "run_tags",
-    "run_frames",
-    "missions",
-    "checkpoints",
-    "issue_labels",
-    "assignments",
-    "peer_conversations",
-    "escalations",
-    "memory_versions",
-    "inbox_items",
-    "notifications",
-    "approvals",
-    "approval_gates",
-    "credentials",
-    "agent_credentials",
-    "credential_bindings",
-    "credential_events",
-    "credential_rotations",
-    "webhook_endpoints",
-    "webhook_deliveries",
-    "webhook_receipts",
-    "journal",
-    "journal_entries",
-    "events",
-    "audit_logs",
-    "security_logs",
-    "mcp_tool_calls",
-    "service_accounts",
-    "model_calls",
-    "keeper_requests",
-    "cost_days",
-    "budgets",
-    "work_pauses",
-)
+    "crews", "agents", "chats", "messages", "message_reactions", "runs", "run_tags", "run_frames", "missions",
+    "checkpoints", "issue_labels", "assignments", "peer_conversations", "escalations", "memory_versions",
+    "inbox_items", "notifications", "approvals", "approval_gates", "credentials", "agent_credentials",
+    "credential_bindings", "credential_events", "credential_rotations", "webhook_endpoints", "webhook_deliveries",
+    "webhook_receipts", "journal", "journal_entries", "events", "audit_logs", "security_logs", "mcp_tool_calls",
+    "service_accounts", "model_calls", "keeper_requests", "cost_days", "budgets", "work_pauses", "routine_runs",
+)  # fmt: skip
 """The tables that hold the rows."""
 WHOLE, OWN, CATALOG, PROPOSALS = 100_000, 1_000, 10_000, 50
 """Rows at most of what is listed as a whole, workspaces of one user, skills, and those that a crew proposes."""
@@ -159,6 +127,7 @@ class Population:
         await self.fill("events", first, last, channel=f"'workspace:{self.workspace_id}'", type="'crew.updated'")
         await self._logs(first, last)
         await self._money(first, last)
+        await fill_routines(self.fill, first, last, NUMBER, RARE, TIMES)
         await self._whole(first, min(last, WHOLE))
         await self.superuser.execute("SET session_replication_role = origin")
         await self.superuser.execute("VACUUM (ANALYZE)")

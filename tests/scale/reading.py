@@ -18,6 +18,7 @@ from tests.scale.filters import ATTENTION, IN_PAGES, KINDS, LOGGED, MISSIONS, NE
 from tests.scale.narrowing import FOUND, FOUND_IN_PAGES, FOUND_RUNS, IN_CHAT, RUNS
 from tests.scale.plans import explain, listening, nodes
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
+from tests.scale.routines import ROUTINE_PAGES, ROUTINES
 from tests.stalls import counts, recording
 from tests.world import World
 
@@ -286,6 +287,9 @@ READS = (
     Read("proposed skills", f"/api/v1/skills/proposed?crew_id={CREW}", kind=Kind.whole),
     Read("recurring issues", f"/api/v1/recurring-issues?crew_id={CREW}", kind=Kind.whole),
     Read("triage rules", "/api/v1/triage-rules", kind=Kind.whole),
+    *(Read(name, path, kind=Kind.whole) for name, path in ROUTINES.items()),
+    *(Read(name, path) for name, path in ROUTINE_PAGES.items()),
+    Read("approvals of runs of routines", field="findWaitpoints", kind=Kind.whole),
     Read("saved views", "/api/v1/saved-views", kind=Kind.whole),
     Read("mission templates", "/api/v1/templates", kind=Kind.whole),
     Read("workflow templates", "/api/v1/workflow-templates", kind=Kind.whole),
