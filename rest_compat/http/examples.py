@@ -74,6 +74,7 @@ STAGES = (
     '[{"name": "Draft", "type": "open", "position": 1}, {"name": "Review", "type": "started", "position": 2},'
     ' {"name": "Done", "type": "completed", "position": 3}]'
 )
+ROUTINE = "name: echo\nsteps:\n  - {id: say, type: transform, transform: {input: hello, expression: .}}\n"
 PASSKEY = {"id": "AQIDBA", "rawId": "AQIDBA", "type": "public-key", "response": {}}
 
 OF_OPERATION: Mapping[str, Any] = {
@@ -126,6 +127,8 @@ OF_OPERATION: Mapping[str, Any] = {
     "notification_channels.test_draft": {"type": "webhook", "url": "https://example.com/hook"},
     "notification_channels.create": {"type": "email", "to": "ada@example.com", "events": ["run.completed"]},
     "onboarding.setup": {"workspace_name": "Example Inc.", "crew_name": "Research", "agent_name": "Scout"},
+    "routines.save": {"slug": "echo", "definition": ROUTINE, "save_token": "the save_token of validate"},
+    "routines.validate": {"definition": ROUTINE},
     "runs.finish_internal": {"status": "COMPLETED", "exit_code": 0},
     "service_accounts.create": {"name": "Deployments", "role": "MEMBER"},
     "service_accounts.tokens.create": {"name": "pipeline", "scopes": ["crews:read"], "expires_in_seconds": 2592000},

@@ -30,6 +30,7 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("admin.gdpr_export", "admin.gdpr_delete"), _FACTS),
     "backups.list": {"error": "why a damaged bundle cannot be restored"},
     "approvals.list": _SPELLING,
+    "routines.diff": dict.fromkeys(("keys", "steps"), "the changes by step"),
     "waitpoints.list": {"id": "names the approval without its token"},
     "approvals.get": _SPELLING,
     "audit.list": _ACTOR,
@@ -132,6 +133,10 @@ LATER_EVENTS: dict[str, dict[str, str]] = {
         "of the build that goes on",
     ),
     "webhooks.trigger": dict.fromkeys(("agent.log", "run.completed", "run.failed"), "of the run that goes on"),
+    **{
+        f"routines.{verb}": {"inbox.updated": "of the item of a routine that waits for its review"}
+        for verb in ("approve", "delete", "disable", "reject", "save")
+    },
     "runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"},
 }
 
@@ -156,6 +161,10 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
         name: {"pipeline.run.started": "one of its line's run_events"}
         for name in ("routines.run", "routines.replay_run")
     },
+    **{
+        f"routines.{verb}": {"pipeline.saved": "the catalogue has changed (routines: run_events)"}
+        for verb in ("import", "rollback")
+    },
     "routines.cancel_run": {"pipeline.run.failed": "lists learn of the end of a run that waited, too"},
     "waitpoints.approve": {"waitpoint.decided": "a list of what waits for people changes"},
     "approvals.cancel": {"approval.cancelled": "a list of what waits for people changes"},
@@ -177,7 +186,16 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
 
 # event -> keys of its payload that the contract does not have
 _SLUG = {"agent_slug": "the web UI names the agent by it"}
-ADDED_EVENT_KEYS: dict[str, dict[str, str]] = {"run.completed": _SLUG, "run.failed": _SLUG}
+ADDED_EVENT_KEYS: dict[str, dict[str, str]] = {"run.completed": _SLUG, "run.failed": _SLUG} | {
+    f"routines.{verb} inbox.updated": dict.fromkeys(("id", "state"), "clients know the item")
+    for verb in ("approve", "delete", "disable", "reject", "save")
+}
+"""By the event, or by an operation and the event."""
+
+
+def added_to_event(operation: str, event: str) -> set[str]:
+    return {*ADDED_EVENT_KEYS.get(event, ()), *ADDED_EVENT_KEYS.get(f"{operation} {event}", ())}
+
 
 # operation -> statuses of its line that it never answers
 NEVER: dict[str, dict[int, str]] = {

@@ -12,7 +12,6 @@ from resolvers.live.tail import CHANGED
 from rest_compat.http.errors import STATUS
 from rest_compat.http.routes import scope_of
 from tests.contract.deviations import (
-    ADDED_EVENT_KEYS,
     ADDED_EVENTS,
     ADDED_KEYS,
     AS_WELL,
@@ -22,6 +21,7 @@ from tests.contract.deviations import (
     NEVER,
     PLANNED_EVENTS,
     WIDER,
+    added_to_event,
 )
 from tests.contract.notation import NOTHING, SCALARS, Audited, audit_of, events_of, kind_of, routes
 from tests.every import each_of, for_every
@@ -120,9 +120,8 @@ def event_faults(
 
 
 def event_fault(event: dict[str, Any], row: dict[str, Any], estate: Estate, group: str, name: str) -> list[str]:
-    payload = {
-        key: value for key, value in row["payload"].items() if key not in ADDED_EVENT_KEYS.get(event["type"], {})
-    }
+    added = added_to_event(name, event["type"])
+    payload = {key: value for key, value in row["payload"].items() if key not in added}
     faults = kind_of(event.get("payload") or {}, group, f"{name} {event['type']}").faults(payload, event["type"])
     pattern = re.sub(r"\\\{\w+\\\}", r"[^:]+", re.escape(str(event["channel"])))
     if not re.fullmatch(pattern, row["channel"]) or (
@@ -159,7 +158,7 @@ def test_declared_events_have_the_keys_and_channels_of_the_contract(
             continue
         assert alike, f"{event['type']} is not declared"
         if isinstance(event.get("payload"), dict):
-            assert any(_keys_agree(e, event["payload"]) for e in alike), (
+            assert any(_keys_agree(op, e, event["payload"]) for e in alike), (
                 f"{event['type']}: {[sorted(e.model_fields) for e in alike]}"
             )
         prefix = str(event["channel"]).split(":")[0]
@@ -168,12 +167,12 @@ def test_declared_events_have_the_keys_and_channels_of_the_contract(
         )
 
 
-def _keys_agree(event: type[Event], payload: dict[str, Any]) -> bool:
+def _keys_agree(op: Operation[Any], event: type[Event], payload: dict[str, Any]) -> bool:
     """Another operation sends the event's optional keys (tests/events); every payload has the required ones."""
     always = {key for key in payload if not key.endswith("~")}
     named = {name for name, field in event.model_fields.items() if any(isinstance(m, Routing) for m in field.metadata)}
     needed = {name for name, field in event.model_fields.items() if field.is_required()} - named
-    needed -= set(ADDED_EVENT_KEYS.get(event.type_, ()))
+    needed -= added_to_event(op.name, event.type_)
     return always <= set(event.model_fields) and needed <= {key.rstrip("~") for key in payload}
 
 

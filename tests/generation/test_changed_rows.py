@@ -52,6 +52,7 @@ UNSHOWN: dict[str, str] = {
     "skills.proposed.approve": "the proposal is gone: the answer leads to the skill",
     "journal.set_priority": "the answer has the id; its type is of a report",
     **dict.fromkeys(("credentials.test_stored", "members.capabilities_update", "webhooks.configure"), _READ),
+    "routines.reject": "a routine that was never active is gone: the answer has its slug",
     "credentials.rotate": "the row is the rotation, which leads to its credential",
 }
 """Operations whose answer does not have the row, by type and id, with reasons."""

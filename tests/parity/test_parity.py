@@ -31,8 +31,8 @@ RANDOM = re.compile(
 )
 LENIENT = {("chats.participants_add", "role")}
 """REST accepts any text as a role (contract); GraphQL has an enum."""
-ELSEWHERE = {("auth.login", "callbackUrl")}
-"""REST reads it from the query and from forms, not from JSON."""
+ELSEWHERE = {("auth.login", "callbackUrl"), ("routines.save", "definition"), ("routines.validate", "definition")}
+"""REST reads it from the query and from forms, or takes an object, too, which has the size of a whole body."""
 MOVES = {"salt", "seq", "xid", "created_at", "updated_at"}
 
 

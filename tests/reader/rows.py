@@ -49,6 +49,7 @@ from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
 from tests.reader.keeper_rows import asked
 from tests.reader.log_rows import logs
+from tests.reader.routine_rows import routines
 from tests.reader.skill_rows import proposed, taught
 from tests.reader.tracker_rows import recurring, rules, views
 from tests.reader.values import FLOATS, JSON, WHOLE
@@ -167,13 +168,12 @@ class Sower:
         chats = [self.chat(number, agents) for number in range(15)]
         yield from self.work(live, agents, chats)
         yield from IssueSower(self, crews[:-1], agents, chats, labels).rows()
-        yield from views(self)
-        yield from recurring(self, crews[:-1], agents)
-        yield from rules(self, crews[:-1], agents)
+        yield from [*views(self), *recurring(self, crews[:-1], agents), *rules(self, crews[:-1], agents)]
         yield from self.robots()
         yield from self.money(agents, crews, chats)
         yield from asked(self, agents)
         yield from needy(self, live, agents, chats)
+        yield from routines(self, crews[:-1], agents)
 
     def money(self, agents: list[Agent], crews: list[Crew], chats: list[Chat]) -> Iterator[SQLModel]:
         """Calls of models, of which some name what is not there; budgets, what is spent of them and set aside."""

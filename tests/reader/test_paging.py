@@ -42,6 +42,7 @@ NAMED = {
     "Milestone": 'milestones(projectId: "{name}")',
     "Mission": 'mission(crewId: "{name}", id: "{id}")',
     "Assignment": "issueRuns({name})",
+    "Routine": 'routine(slug: "{name}")',
 }
 """How a row is given that no query gives by its id: of a list, it is the one of that id."""
 
@@ -82,6 +83,7 @@ OF_ONE = {
     ("Query", "checkpoints"): ("missionId", "Mission.checkpoints"),
     ("Query", "agentPersonaVersions"): ("agentId", "Agent.personaVersions"),
     ("Query", "webhookReceipts"): ("agentId", "Agent.chats"),
+    ("Query", "routineVersions"): ("slug", "Routine.versions"),
 }
 
 
@@ -91,7 +93,7 @@ async def ask(library: Library, place: tuple[str, str], **window: int | str) -> 
     passed = {name: f"${name}" for name in window}
     if place in OF_ONE:
         argument, key = OF_ONE[place]
-        passed[argument] = f'"{library.ids[f"richest {key}"][0]}"'
+        passed[argument] = f'"{library.ids[f"richest {key}"][int(argument == "slug")]}"'
     declared = ", ".join(f"${name}: {'Int' if isinstance(value, int) else 'String'}" for name, value in window.items())
     arguments = ", ".join(f"{name}: {value}" for name, value in passed.items())
     id = "id: seq" if place[1] in ("agentLogs", "log") else "id"
@@ -186,6 +188,7 @@ CHILDREN = {
         """format('crewId: "%s", identifier: "%s"', p.crew_id, p.identifier)""",
         "SELECT assignment_id AS key FROM runs",
     ),
+    ("Routine", "versions"): ("routines", "p.slug", "SELECT routine_id AS key FROM routine_versions"),
     ("Mission", "checkpoints"): (LIVE_MISSIONS, "p.crew_id", "SELECT mission_id AS key FROM checkpoints"),
 }
 """Where there are pages below a row: its table, what else it is known by, and the rows below."""

@@ -77,10 +77,6 @@ def crew_provision(store: Store, asker: Asker, arguments: Arguments) -> Single:
     return crew(store, asker, {"id": arguments["crewId"]})
 
 
-def crew_policy(store: Store, asker: Asker, arguments: Arguments) -> Single:
-    return crew(store, asker, {"id": arguments["crewId"]})
-
-
 def crew_policies(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("Crew", ordered(tenants(store, asker, "Crew"), BY_NAME))
 
@@ -181,7 +177,7 @@ def agent_learning(store: Store, asker: Asker, arguments: Arguments) -> Single:
 HERE: dict[str, Root] = {
     "crews": crews, "crew": found_or_named("Crew"), "crewBySlug": named_by_slug("Crew"),
     "crewMembers": crew_members, "crewProvision": crew_provision,
-    "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
+    "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_provision,
     "agent": found_or_named("Agent"), "agentBySlug": named_by_slug("Agent"), "agentLearning": agent_learning,
     "members": members, "findMembers": members, "invitations": invitations, "findInvitations": invitations,
     "workspace": workspace, "agentLogs": agent_logs,

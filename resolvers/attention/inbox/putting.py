@@ -48,12 +48,13 @@ async def put(
     subject: TenantTable | None,
     anew: bool = False,
     id: str | None = None,
+    reason: str | None = None,
     **item: Any,
 ) -> None:
     """An item, once for its kind and source: a repeat does nothing. The operation declares InboxItemUpdated.
 
     `subject`: the row that the item is about. `anew`: something else is called so now, and what was settled for the
-    one before it is not about this one.
+    one before it is not about this one. `reason`: of the event.
     """
     await ctx.lock(f"inbox item {ctx.workspace_id}/{kind}/{source_id}")
     if anew:
@@ -63,7 +64,7 @@ async def put(
     item |= {} if subject is None else about(subject)
     made = InboxItem(id=id or inbox_item_id(kind, source_id), kind=kind, source_id=source_id, **item)
     ctx.record(made)
-    ctx.emit(InboxItemUpdated(id=made.id, state=InboxState.unread))
+    ctx.emit(InboxItemUpdated(id=made.id, state=InboxState.unread, reason=reason))
 
 
 async def is_settled(ctx: Context, kind: InboxKind, source_id: str) -> bool:
@@ -72,14 +73,14 @@ async def is_settled(ctx: Context, kind: InboxKind, source_id: str) -> bool:
     return await ctx.select(InboxItem, *_same(kind, source_id), resolved, including_hidden=True).exists()
 
 
-async def settle(ctx: Context, kind: InboxKind, source_id: str, action: str | None) -> None:
+async def settle(ctx: Context, kind: InboxKind, source_id: str, action: str | None, reason: str | None = None) -> None:
     """Resolves an item whose source was decided, by the caller or, without one, by the service. An item that a user has
     resolved before is unchanged. The operation declares InboxItemUpdated.
     """
     open_ = (*_same(kind, source_id), col(InboxItem.state) != InboxState.resolved)
     decided = {"resolved_at": NOW, "resolved_by_user_id": ctx.user_id or None, "resolved_action": action}
     for id in await ctx.update_where(InboxItem, *open_, including_hidden=True, state=InboxState.resolved, **decided):
-        ctx.emit(InboxItemUpdated(id=id, state=InboxState.resolved))
+        ctx.emit(InboxItemUpdated(id=id, state=InboxState.resolved, reason=reason))
 
 
 def _same(kind: InboxKind, source_id: str) -> tuple[Any, ...]:

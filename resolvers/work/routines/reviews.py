@@ -34,7 +34,9 @@ class RoutineDisabled(Output):
 
 
 async def _settled(ctx: Context, routine: SavedRoutine, action: str) -> None:
-    await settle(ctx, InboxKind.escalation, proposal_of(routine.workspace_id, routine.slug), action)
+    await settle(
+        ctx, InboxKind.escalation, proposal_of(routine.workspace_id, routine.slug), action, f"routine_{action}"
+    )
 
 
 def _check_proposed(routine: SavedRoutine) -> None:

@@ -101,7 +101,8 @@ async def stored(ctx: Context, draft: Draft) -> SavedRoutine:
     if status is RoutineStatus.proposed:
         await _propose(ctx, source, routine, wanted, reasons, number, live)
     elif live is not None:
-        await settle(ctx, InboxKind.escalation, source, "superseded")
+        reason = "routine_governance_skipped" if wanted.without_review else "routine_superseded"
+        await settle(ctx, InboxKind.escalation, source, "superseded", reason)
     ctx.emit(RoutinesChanged(reason=CatalogueChange.saved))
     if known is None:
         made = await ctx.insert(_with(routine, changes), conflict=TAKEN)
@@ -216,6 +217,7 @@ async def _propose(
         source,
         subject=None,
         anew=True,
+        reason="routine_proposed",
         target_role=Role.MANAGER,
         title=cut(f"Routine proposed for review: {wanted.slug}", LINE * 3),
         body_md=(

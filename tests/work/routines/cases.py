@@ -124,7 +124,8 @@ RECIPES = {
     "routines.reject": _named("proposed_routine"),
     "routines.enable": _named("disabled_routine"),
 }
-SOWN = {"routine": 5}
+PROSE = ("routines.save",)
+"""Its switches are for those who may manage the workspace."""
 ADDED = {
     "routines.schema": "editors complete and check documents by it",
     "routines.update": "a name without a new version of the definition",
