@@ -64,7 +64,7 @@ async def put(
     item |= {} if subject is None else about(subject)
     made = InboxItem(id=id or inbox_item_id(kind, source_id), kind=kind, source_id=source_id, **item)
     ctx.record(made)
-    ctx.emit(InboxItemUpdated(id=made.id, state=InboxState.unread, reason=reason))
+    ctx.emit(_updated(made.id, InboxState.unread, reason))
 
 
 async def is_settled(ctx: Context, kind: InboxKind, source_id: str) -> bool:
@@ -80,7 +80,13 @@ async def settle(ctx: Context, kind: InboxKind, source_id: str, action: str | No
     open_ = (*_same(kind, source_id), col(InboxItem.state) != InboxState.resolved)
     decided = {"resolved_at": NOW, "resolved_by_user_id": ctx.user_id or None, "resolved_action": action}
     for id in await ctx.update_where(InboxItem, *open_, including_hidden=True, state=InboxState.resolved, **decided):
-        ctx.emit(InboxItemUpdated(id=id, state=InboxState.resolved, reason=reason))
+        ctx.emit(_updated(id, InboxState.resolved, reason))
+
+
+def _updated(id: str, state: InboxState, reason: str | None) -> InboxItemUpdated:
+    """An event without a reason does not have the key."""
+    said = {} if reason is None else {"reason": reason}
+    return InboxItemUpdated(id=id, state=state, **said)
 
 
 def _same(kind: InboxKind, source_id: str) -> tuple[Any, ...]:
