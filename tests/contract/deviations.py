@@ -186,16 +186,13 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
 
 # event -> keys of its payload that the contract does not have
 _SLUG = {"agent_slug": "the web UI names the agent by it"}
-ADDED_EVENT_KEYS: dict[str, dict[str, str]] = {"run.completed": _SLUG, "run.failed": _SLUG} | {
-    f"routines.{verb} inbox.updated": dict.fromkeys(("id", "state"), "clients know the item")
+ADDED_EVENT_KEYS: dict[str, dict[str, str]] = {"run.completed": _SLUG, "run.failed": _SLUG}
+
+# operation -> events of its line that it sends with other keys
+OTHER_KEYS: dict[str, dict[str, str]] = {
+    f"routines.{verb}": {"inbox.updated": "the id and the state of the item, as of any other"}
     for verb in ("approve", "delete", "disable", "reject", "save")
 }
-"""By the event, or by an operation and the event."""
-
-
-def added_to_event(operation: str, event: str) -> set[str]:
-    return {*ADDED_EVENT_KEYS.get(event, ()), *ADDED_EVENT_KEYS.get(f"{operation} {event}", ())}
-
 
 # operation -> statuses of its line that it never answers
 NEVER: dict[str, dict[int, str]] = {

@@ -12,6 +12,7 @@ from resolvers.live.tail import CHANGED
 from rest_compat.http.errors import STATUS
 from rest_compat.http.routes import scope_of
 from tests.contract.deviations import (
+    ADDED_EVENT_KEYS,
     ADDED_EVENTS,
     ADDED_KEYS,
     AS_WELL,
@@ -19,9 +20,9 @@ from tests.contract.deviations import (
     LATER_EVENTS,
     MAPS,
     NEVER,
+    OTHER_KEYS,
     PLANNED_EVENTS,
     WIDER,
-    added_to_event,
 )
 from tests.contract.notation import NOTHING, SCALARS, Audited, audit_of, events_of, kind_of, routes
 from tests.every import each_of, for_every
@@ -120,8 +121,11 @@ def event_faults(
 
 
 def event_fault(event: dict[str, Any], row: dict[str, Any], estate: Estate, group: str, name: str) -> list[str]:
-    added = added_to_event(name, event["type"])
-    payload = {key: value for key, value in row["payload"].items() if key not in added}
+    if event["type"] in OTHER_KEYS.get(name, {}):
+        return []
+    payload = {
+        key: value for key, value in row["payload"].items() if key not in ADDED_EVENT_KEYS.get(event["type"], {})
+    }
     faults = kind_of(event.get("payload") or {}, group, f"{name} {event['type']}").faults(payload, event["type"])
     pattern = re.sub(r"\\\{\w+\\\}", r"[^:]+", re.escape(str(event["channel"])))
     if not re.fullmatch(pattern, row["channel"]) or (
@@ -157,8 +161,8 @@ def test_declared_events_have_the_keys_and_channels_of_the_contract(
             assert not alike, f"{event['type']} is sent: take it off PLANNED_EVENTS"
             continue
         assert alike, f"{event['type']} is not declared"
-        if isinstance(event.get("payload"), dict):
-            assert any(_keys_agree(op, e, event["payload"]) for e in alike), (
+        if isinstance(event.get("payload"), dict) and event["type"] not in OTHER_KEYS.get(op.name, {}):
+            assert any(_keys_agree(e, event["payload"]) for e in alike), (
                 f"{event['type']}: {[sorted(e.model_fields) for e in alike]}"
             )
         prefix = str(event["channel"]).split(":")[0]
@@ -167,12 +171,12 @@ def test_declared_events_have_the_keys_and_channels_of_the_contract(
         )
 
 
-def _keys_agree(op: Operation[Any], event: type[Event], payload: dict[str, Any]) -> bool:
+def _keys_agree(event: type[Event], payload: dict[str, Any]) -> bool:
     """Another operation sends the event's optional keys (tests/events); every payload has the required ones."""
     always = {key for key in payload if not key.endswith("~")}
     named = {name for name, field in event.model_fields.items() if any(isinstance(m, Routing) for m in field.metadata)}
     needed = {name for name, field in event.model_fields.items() if field.is_required()} - named
-    needed -= added_to_event(op.name, event.type_)
+    needed -= set(ADDED_EVENT_KEYS.get(event.type_, ()))
     return always <= set(event.model_fields) and needed <= {key.rstrip("~") for key in payload}
 
 

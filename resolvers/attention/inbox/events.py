@@ -7,11 +7,10 @@ from resolvers.kernel.declarations.events import Distinct
 
 
 class InboxItemUpdated(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
-    """An inbox item was added, read, resolved or reopened. `reason`: the decision of which this came, if it has one."""
+    """An inbox item was added, read, resolved or reopened."""
 
     id: str
     state: str
-    reason: str | None = None
 
 
 class InboxBulkUpdated(Event, type="inbox.updated", channel="workspace:{workspace_id}"):

@@ -48,13 +48,12 @@ async def put(
     subject: TenantTable | None,
     anew: bool = False,
     id: str | None = None,
-    reason: str | None = None,
     **item: Any,
 ) -> None:
     """An item, once for its kind and source: a repeat does nothing. The operation declares InboxItemUpdated.
 
     `subject`: the row that the item is about. `anew`: something else is called so now, and what was settled for the
-    one before it is not about this one. `reason`: of the event.
+    one before it is not about this one.
     """
     await ctx.lock(f"inbox item {ctx.workspace_id}/{kind}/{source_id}")
     if anew:
@@ -64,7 +63,7 @@ async def put(
     item |= {} if subject is None else about(subject)
     made = InboxItem(id=id or inbox_item_id(kind, source_id), kind=kind, source_id=source_id, **item)
     ctx.record(made)
-    ctx.emit(_updated(made.id, InboxState.unread, reason))
+    ctx.emit(InboxItemUpdated(id=made.id, state=InboxState.unread))
 
 
 async def is_settled(ctx: Context, kind: InboxKind, source_id: str) -> bool:
@@ -73,20 +72,14 @@ async def is_settled(ctx: Context, kind: InboxKind, source_id: str) -> bool:
     return await ctx.select(InboxItem, *_same(kind, source_id), resolved, including_hidden=True).exists()
 
 
-async def settle(ctx: Context, kind: InboxKind, source_id: str, action: str | None, reason: str | None = None) -> None:
+async def settle(ctx: Context, kind: InboxKind, source_id: str, action: str | None) -> None:
     """Resolves an item whose source was decided, by the caller or, without one, by the service. An item that a user has
     resolved before is unchanged. The operation declares InboxItemUpdated.
     """
     open_ = (*_same(kind, source_id), col(InboxItem.state) != InboxState.resolved)
     decided = {"resolved_at": NOW, "resolved_by_user_id": ctx.user_id or None, "resolved_action": action}
     for id in await ctx.update_where(InboxItem, *open_, including_hidden=True, state=InboxState.resolved, **decided):
-        ctx.emit(_updated(id, InboxState.resolved, reason))
-
-
-def _updated(id: str, state: InboxState, reason: str | None) -> InboxItemUpdated:
-    """An event without a reason does not have the key."""
-    said = {} if reason is None else {"reason": reason}
-    return InboxItemUpdated(id=id, state=state, **said)
+        ctx.emit(InboxItemUpdated(id=id, state=InboxState.resolved))
 
 
 def _same(kind: InboxKind, source_id: str) -> tuple[Any, ...]:

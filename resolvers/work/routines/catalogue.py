@@ -102,7 +102,6 @@ async def delete_routine(ctx: Context, routine: SavedRoutine, data: ByRoutineSlu
     Its versions stay: saving its slug again restores it. Its open inbox item is dismissed.
     """
     await ctx.delete(SavedRoutine, routine.id)
-    source = proposal_of(routine.workspace_id, routine.slug)
-    await settle(ctx, InboxKind.escalation, source, "dismissed", "routine_deleted")
+    await settle(ctx, InboxKind.escalation, proposal_of(routine.workspace_id, routine.slug), "dismissed")
     ctx.emit(RoutinesChanged(reason=CatalogueChange.deleted))
     return Deleted(id=routine.id)

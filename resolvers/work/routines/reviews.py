@@ -34,9 +34,7 @@ class RoutineDisabled(Output):
 
 
 async def _settled(ctx: Context, routine: SavedRoutine, action: str) -> None:
-    await settle(
-        ctx, InboxKind.escalation, proposal_of(routine.workspace_id, routine.slug), action, f"routine_{action}"
-    )
+    await settle(ctx, InboxKind.escalation, proposal_of(routine.workspace_id, routine.slug), action)
 
 
 def _check_proposed(routine: SavedRoutine) -> None:

@@ -101,8 +101,7 @@ async def stored(ctx: Context, draft: Draft) -> SavedRoutine:
     if status is RoutineStatus.proposed:
         await _propose(ctx, source, routine, wanted, reasons, number, live)
     elif live is not None:
-        reason = "routine_governance_skipped" if wanted.without_review else "routine_superseded"
-        await settle(ctx, InboxKind.escalation, source, "superseded", reason)
+        await settle(ctx, InboxKind.escalation, source, "superseded")
     ctx.emit(RoutinesChanged(reason=CatalogueChange.saved))
     if known is None:
         made = await ctx.insert(_with(routine, changes), conflict=TAKEN)
@@ -217,7 +216,6 @@ async def _propose(
         source,
         subject=None,
         anew=True,
-        reason="routine_proposed",
         target_role=Role.MANAGER,
         title=cut(f"Routine proposed for review: {wanted.slug}", LINE * 3),
         body_md=(

@@ -6,7 +6,7 @@ import pytest
 
 from models.resources.integrations import CrewIntegration
 from tests.work.issues.board import Board, word
-from tests.work.routines.yard import CODE, STEP, act, changes, document, items, reasons, saved
+from tests.work.routines.yard import CODE, STEP, act, changes, document, items, saved
 
 pytestmark = pytest.mark.anyio
 HTTP = {"id": "h", "type": "http", "http": {"method": "GET", "url": "https://api.example.com/x"}}
@@ -80,22 +80,6 @@ async def test_a_rejected_change_returns_to_the_active_version(board: Board) -> 
     assert (now["definition"], now["manifest"]) == (first["definition"], first["manifest"])
     assert await items(board, slug) == [("resolved", "rejected")]
     assert (await act(board, "POST", slug, "/reject")).status_code == 409
-
-
-async def test_events_of_the_inbox_name_the_decision(board: Board) -> None:
-    approved, rejected, disabled, deleted = slugs = [word() for _ in range(4)]
-    since = await board.since()
-    for slug in slugs:
-        await saved(board, slug, document(CODE))
-    await act(board, "POST", approved, "/approve")
-    await act(board, "POST", rejected, "/reject")
-    await act(board, "POST", disabled, "/disable")
-    await act(board, "DELETE", deleted)
-    ends = ["routine_approved", "routine_rejected", "routine_disabled", "routine_deleted"]
-    assert await reasons(board, since) == ["routine_proposed"] * 4 + ends
-    since = await board.since()
-    await saved(board, approved, document(CODE, STEP))
-    assert await reasons(board, since) == []
 
 
 async def test_a_rejected_new_routine_is_deleted(board: Board) -> None:

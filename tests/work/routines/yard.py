@@ -55,12 +55,6 @@ async def changes(board: Board, since: int) -> list[str]:
     ]
 
 
-async def reasons(board: Board, since: int) -> list[str | None]:
-    """The reasons of the events about the inbox."""
-    events = await board.world.events(since)
-    return [event["payload"].get("reason") for event in events if event["type"] == "inbox.updated"]
-
-
 async def items(board: Board, slug: str) -> list[tuple[str, str | None]]:
     """State and decision of the inbox items of a routine."""
     source = f"routineprop:{board.crew.workspace_id}:{slug}"
