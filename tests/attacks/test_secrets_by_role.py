@@ -10,6 +10,7 @@ from models.base import table_of
 from models.people.workspaces import Membership, Role
 from models.staff.agents import Agent
 from models.staff.crews import Crew, CrewMember
+from models.work.routine_runs import Waitpoint
 from resolvers.identity.caller import Caller
 from resolvers.kernel.reader import Column, Shape, intern
 from resolvers.kernel.reader.graph import CONFIDENTIAL
@@ -46,7 +47,8 @@ READS = [
 
 def test_the_texts_that_may_hold_secrets_are_these() -> None:
     assert {(model, name) for model, names in CONFIDENTIAL.items() for name in names} == {
-        (Agent, "mcp_config_json")
+        (Agent, "mcp_config_json"),
+        (Waitpoint, "token"),
     } | {(Crew, name) for name in TEXTS}
     for model in (Agent, Crew):
         texts = {name for name in table_of(model).c.keys() if name.endswith(("_json", "_config"))}  # noqa: SIM118

@@ -24,7 +24,6 @@ NAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "approval_gates": {"crew_id": "crews", "agent_id": "agents"},
     "budgets": {"crew_id": "crews", "agent_id": "agents", "mission_id": "missions"},
     "message_feedback": {"chat_id": "chats"},
-    "routines": {"author_crew_id": "crews"},
     "triage_rules": {"crew_id": "crews"},
 }
 """Tables whose rows belong to a crew by an optional column, or by one without a foreign key; one of them is enough."""
@@ -65,6 +64,11 @@ OF_THE_WORKSPACE: Final[Mapping[str, str]] = {
     "peer_card_audit": "a log of the workspace",
     "peer_consents": "consent is given to a workspace",
     "retention_rules": "settings of the workspace",
+    "routine_state": "of routines of the workspace",
+    "routine_step_overrides": "of routines of the workspace",
+    "routine_trust_grants": "of routines of the workspace",
+    "routine_versions": "of routines of the workspace",
+    "routines": "their slugs are of the workspace; each has a bundle of its own",
     "saved_views": "of people of the workspace",
     "user_models": "of people of the workspace",
     "webhook_endpoints": "of the workspace",
