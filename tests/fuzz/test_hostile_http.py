@@ -295,6 +295,10 @@ WITHOUT_FOREIGN_ROWS = (
     "crews.provision", "crews.restart_agents", "cache.images", "crew_templates", "skills.get", "skills.delete",
     "connectors", "recipes", "notification_providers",
     "admin.rate_limit_",
+    # by a slug, which another workspace may have, too
+    "routines.get", "routines.update", "routines.delete", "routines.approve", "routines.reject", "routines.disable",
+    "routines.enable", "routines.export", "routines.version", "routines.diff", "routines.rollback",
+    "routines.appearance", "routines.tags_", "routines.run",
 )  # fmt: skip
 
 

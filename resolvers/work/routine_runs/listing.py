@@ -56,7 +56,7 @@ class ListRoutineRuns(Paging):
     since: Since = None
 
 
-@query("routine_runs.list", Action.READ)
+@query("routine_runs.list", Action.READ, tickets=False)
 def list_routine_runs(scope: QueryScope, data: ListRoutineRuns) -> Page[RoutineRun]:
     """List runs of routines.
 
@@ -72,13 +72,13 @@ def list_routine_runs(scope: QueryScope, data: ListRoutineRuns) -> Page[RoutineR
     return rows.order_by(*NEWEST_FIRST).page(data)
 
 
-@query("routine_runs.get", Action.READ, subject=RUN)
+@query("routine_runs.get", Action.READ, subject=RUN, tickets=False)
 def get_routine_run(scope: QueryScope, run: Row[RoutineRun], data: ById) -> Row[RoutineRun]:
     """Get a run of a routine."""
     return run
 
 
-@query("waitpoints.list", Action.READ)
+@query("waitpoints.list", Action.READ, tickets=False)
 def list_waitpoints(scope: QueryScope, data: NoInput) -> Rows[Waitpoint]:
     """List pending approvals of runs.
 
@@ -87,7 +87,7 @@ def list_waitpoints(scope: QueryScope, data: NoInput) -> Rows[Waitpoint]:
     return _pending(scope).limit(MOST_WAITPOINTS)
 
 
-@query("waitpoints.find", Action.READ, surfaces=GRAPHQL_ONLY)
+@query("waitpoints.find", Action.READ, surfaces=GRAPHQL_ONLY, tickets=False)
 def find_waitpoints(scope: QueryScope, data: Paging) -> Page[Waitpoint]:
     """List pending approvals of runs, in pages.
 

@@ -73,7 +73,7 @@ class ListRoutines(Paging):
     order: Annotated[RoutineOrder, Otherwise(RoutineOrder.popularity), Order(ORDERS)] = RoutineOrder.popularity
 
 
-@query("routines.list", Action.READ)
+@query("routines.list", Action.READ, tickets=False)
 def list_routines(scope: QueryScope, data: ListRoutines) -> Page[SavedRoutine]:
     """List routines.
 
@@ -82,7 +82,7 @@ def list_routines(scope: QueryScope, data: ListRoutines) -> Page[SavedRoutine]:
     return scope.select(SavedRoutine).matching(data).page(data)
 
 
-@query("routines.get", Action.READ, subject=ROUTINE)
+@query("routines.get", Action.READ, subject=ROUTINE, tickets=False)
 def get_routine(scope: QueryScope, routine: Row[SavedRoutine], data: ByRoutineSlug) -> Row[SavedRoutine]:
     """Get a routine by its slug."""
     return routine

@@ -77,7 +77,7 @@ class RoutineDiff(Output):
     steps: list[StepDifference]
 
 
-@query("routines.versions", Action.READ, subject=ROUTINE)
+@query("routines.versions", Action.READ, subject=ROUTINE, tickets=False)
 def list_routine_versions(scope: QueryScope, routine: Row[SavedRoutine], data: ListVersions) -> Page[RoutineVersion]:
     """List versions of a routine.
 
@@ -86,7 +86,7 @@ def list_routine_versions(scope: QueryScope, routine: Row[SavedRoutine], data: L
     return scope.children(routine, RoutineVersion, "routine_id").order_by(*NEWEST_VERSION).page(data)
 
 
-@query("routines.version", Action.READ, subject=ROUTINE)
+@query("routines.version", Action.READ, subject=ROUTINE, tickets=False)
 def get_routine_version(scope: QueryScope, routine: Row[SavedRoutine], data: VersionOfRoutine) -> Row[RoutineVersion]:
     """Get a version of a routine."""
     same = col(RoutineVersion.number) == data.version

@@ -7,7 +7,7 @@ from models.resources.integrations import CrewIntegration, ToolBinding
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.rules import inventory
-from resolvers.staff.crews.capabilities import ROUTINE_SCHEMA
+from resolvers.rules.routine_language import routine_language
 from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
@@ -64,7 +64,7 @@ async def test_a_crew_tells_all_it_offers(world: World) -> None:
         ],
         "agents": [{"slug": "amy", "name": "Amy"}, {"slug": "zed", "name": "Zed"}],
         "runtimes": inventory.runtimes(),
-        "schema": ROUTINE_SCHEMA,
+        "schema": await routine_language(),
     }
     shown = (await world.graphql(world.viewer, CAPABILITIES, {"crew": crew.id}))["data"]["crewCapabilities"]
     assert shown == {
@@ -80,7 +80,7 @@ async def test_a_crew_tells_all_it_offers(world: World) -> None:
             "code": {"wired": ["cel", "expr"], "reservedUnwired": ["bash", "go", "python"]},
             "scriptInterpreters": dict(inventory.SCRIPT_INTERPRETERS),
         },
-        "schema": ROUTINE_SCHEMA,
+        "schema": await routine_language(),
     }
 
 
