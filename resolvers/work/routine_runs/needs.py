@@ -10,7 +10,7 @@ from models.work.saved_routines import SavedRoutine
 from resolvers.kernel import Code, Context, Refusal
 
 if TYPE_CHECKING:
-    from resolvers.work.routine_runs.preparing import PreparedRun
+    from models.work.routines.preparing import PreparedRun
 
 
 async def check_needs(ctx: Context, routine: SavedRoutine, prepared: "PreparedRun") -> None:

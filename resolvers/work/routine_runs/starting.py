@@ -36,7 +36,7 @@ from resolvers.work.routine_runs.needs import check_needs
 from resolvers.work.routines.graph import ROUTINE, ByRoutineSlug
 
 if TYPE_CHECKING:
-    from resolvers.work.routine_runs.preparing import PreparedRun
+    from models.work.routines.preparing import PreparedRun
 
 MOST_TAGS: Final = 10
 LONGEST_TAG: Final = 128
@@ -194,8 +194,8 @@ def _tags(given: list[str]) -> list[str]:
 async def _prepared(source: str, inputs: dict[str, Any]) -> "PreparedRun":
     from models.work.routines.faults import RefusedRoutine  # a process that starts no run does not load it
     from models.work.routines.inputs import RefusedInputs
+    from models.work.routines.preparing import prepare
     from models.work.routines.templates import RenderedTooLargeError
-    from resolvers.work.routine_runs.preparing import prepare
 
     try:
         prepared = await asyncio.to_thread(prepare, source, inputs)
