@@ -46,20 +46,22 @@ export function formsOf(schema, known) {
   /** What reads a row that is named in the input, and what lists such rows: by the names of the fields of Query. */
   function rowOf(operation, fields, versioned) {
     const at = (query) => operation.toLowerCase().indexOf(called(query).toLowerCase());
+    const keyOf = (query) => ["id", "slug"].find((key) => takes(query, key));
     const [one] = queries
-      .filter((query) => at(query) > 0 && takes(query, "id") && fieldsOf(bare(query.type)).has("version"))
+      .filter((query) => at(query) > 0 && keyOf(query) && fieldsOf(bare(query.type)).has("version"))
       .sort((a, b) => at(a) - at(b) || called(b).length - called(a).length);
-    const field = one && ["id", `${called(one)}Id`].find((name) => fields.some(([given]) => given === name));
+    const key = one && keyOf(one);
+    const field = one && (key === "id" ? ["id", `${called(one)}Id`] : [key]).find((name) => fields.some(([given]) => given === name));
     if (!field) {
       if (versioned) throw new Error(`nothing reads the row that ${operation} changes`);
       return undefined;
     }
     const row = fieldsOf(bare(one.type));
-    const shown = fields.map(([name]) => name).filter((name) => name !== "id" && row.has(name) && isLeaf(bare(types.get(bare(one.type)).fields.find((each) => called(each) === name).type)));
+    const shown = fields.map(([name]) => name).filter((name) => name !== key && row.has(name) && isLeaf(bare(types.get(bare(one.type)).fields.find((each) => called(each) === name).type)));
     const found = { field };
     if (versioned) {
       found.read = `Of_${operation}`;
-      documents.set(found.read, `query ${found.read}($ws: ID, $id: ID!) { row: ${called(one)}(workspaceId: $ws, id: $id) { ${["__typename", "id", "version", ...shown].join(" ")} } }`);
+      documents.set(found.read, `query ${found.read}($ws: ID, $id: ${key === "id" ? "ID" : "String"}!) { row: ${called(one)}(workspaceId: $ws, ${key}: $id) { ${["__typename", "id", "version", ...shown].join(" ")} } }`);
     }
     const all = field === "id" && queries.find((query) => called(query) === `${called(one)}s` && takes(query, "workspaceId"));
     if (all && row.has("name")) {

@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-2iR9woVD.js","assets/index-CJT4xENk.js","assets/Field-CSC74vhw.js","assets/faults-DCv1hwOR.js","assets/Form-hdoTbA5V.js","assets/placed-BN8RfJqf.js","assets/Copy-DPe2AO8V.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-BOU4VT_7.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-CJT4xENk.js";var t={"/welcome":()=>e(()=>import(`./Welcome-2iR9woVD.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-BOU4VT_7.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
