@@ -132,7 +132,7 @@ def taken_signal_wait(plot: Plot) -> SignalWait:
     return SignalWait(routine_run_id=run_id, path="event", event_type="docked", **taken, **plot.here)
 
 
-IDS = {"run_id": "routine_run", "routine_run_id": "routine_run"}
+IDS = {"routine_run_id": "routine_run"}
 RECIPES = {
     "routines.run": Recipe(
         {"slug": lambda world: world.home["runnable_routine"].slug, "inputs": {}}, chosen=frozenset({"triggered_by_id"})
