@@ -1,6 +1,7 @@
 """The start of a run: its inputs are checked, and what it needs, before anything is stored."""
 
 import asyncio
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
@@ -192,7 +193,9 @@ def _tags(given: list[str]) -> list[str]:
 
 
 async def _prepared(source: str, inputs: dict[str, Any]) -> "PreparedRun":
-    from models.work.routines.faults import RefusedRoutine  # a process that starts no run does not load it
+    # A process that starts no run does not load the language; the first start loads it beside the event loop.
+    await asyncio.to_thread(import_module, "models.work.routines.preparing")
+    from models.work.routines.faults import RefusedRoutine
     from models.work.routines.inputs import RefusedInputs
     from models.work.routines.preparing import prepare
     from models.work.routines.templates import RenderedTooLargeError
