@@ -1,13 +1,15 @@
 """A `requests` session for a library that makes blocking calls itself: on the network of `outbound`, under its policy.
 
-The library works in a thread (`calling`); its requests are prepared by `requests` and sent by `Outbound` in the event
-loop. Without `calling` around it nothing is sent. The library never sees a redirect, cookies, a proxy of the
-environment, or headers of an answer, by which a server could let it wait.
+The library works in one of few threads (`calling`), so that slow servers delay no other work; its requests are prepared
+by `requests` and sent by `Outbound` in the event loop. Without `calling` around it nothing is sent. The library never
+sees a redirect, cookies, a proxy of the environment, or headers of an answer, by which a server could let it wait.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
-from contextvars import ContextVar
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -17,6 +19,8 @@ from resolvers.instance.outbound import OURS, Outbound
 
 T = TypeVar("T")
 MOST_CALLS = 20  # of one message
+THREADS, LONGEST = 4, 60.0  # seconds of one message, with the wait for a thread
+SLOW = "The message took too long"
 REDIRECTED = "The server answered with a redirect, which is not followed"
 TOO_MANY = f"The message needs more than {MOST_CALLS} requests"
 
@@ -27,6 +31,7 @@ class Calling:
 
     http: Outbound
     loop: asyncio.AbstractEventLoop
+    until: float
     calls: int = 0
     status: int = 0
     refused: Refusal | None = None
@@ -39,21 +44,30 @@ async def calling(http: Outbound, work: Callable[[], T]) -> tuple[T, int]:
     """Runs `work` in a thread, whose sessions of this module send by `http`. Returns its result, and the status of the
     last answer, 0 without one. Raises the refusal of its last request, if that was not sent or had no answer.
     """
-    mine = Calling(http, asyncio.get_running_loop())
-    token = _CALLING.set(mine)
+    loop, context = asyncio.get_running_loop(), copy_context()
+    mine = Calling(http, loop, time.monotonic() + LONGEST)
+    context.run(_CALLING.set, mine)
     try:
-        done = await asyncio.to_thread(work)
-    finally:
-        _CALLING.reset(token)
+        done = await loop.run_in_executor(_threads(), context.run, work)
+    except asyncio.CancelledError:
+        mine.until = 0.0  # the thread sends nothing more
+        raise
     if mine.refused is not None:
         raise mine.refused
     return done, mine.status
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="services")
 
 
 def _answered(method: str, url: str, headers: dict[str, str], body: bytes | None) -> Any:
     mine = _CALLING.get()
     if mine is None:
         raise RuntimeError("nothing may be sent outside of `calling`")
+    if time.monotonic() > mine.until:
+        raise Refusal(Code.BAD_GATEWAY, SLOW)
     mine.calls += 1
     if mine.calls > MOST_CALLS:
         raise Refusal(Code.BAD_REQUEST, TOO_MANY)

@@ -101,6 +101,7 @@ PIPELINES = f"{WORKSPACE}/pipelines"
 RUN = f"{WORKSPACE}/pipeline-runs/{{runId}}"
 ROUTES = (
     POST(f"{PIPELINES}/{{slug}}/run", routine_runs.run_routine, StartedRoutineRunJSON, reads=invoked),
+    POST(f"{PIPELINES}/{{slug}}/disable", routine_runs.disable_routine, routine_runs.RoutineDisabled),
     POST(f"{PIPELINES}/runs/{{runId}}/cancel", routine_runs.cancel_routine_run, routine_runs.RoutineRunCancelled),
     GET(f"{PIPELINES}/waitpoints", routine_runs.list_waitpoints, list[WaitpointJSON]),
     POST(

@@ -7,7 +7,7 @@ from resolvers.work import routines
 from resolvers.work.routines.appearance import RoutineTagRemoved, RoutineTags
 from resolvers.work.routines.bundles import RoutineBundle
 from resolvers.work.routines.checking import RoutineCheck, RoutineLanguage
-from resolvers.work.routines.reviews import RoutineDisabled, RoutineStanding
+from resolvers.work.routines.reviews import RoutineStanding
 from resolvers.work.routines.versions import RoutineDiff
 from rest_compat.http.spans import with_text
 from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, Fixed, From, Wire
@@ -101,7 +101,6 @@ ROUTES = (
     DELETE(PIPELINE, routines.delete_routine, status=204),
     POST(f"{PIPELINE}/approve", routines.approve_routine, RoutineStanding),
     POST(f"{PIPELINE}/reject", routines.reject_routine, RoutineStanding),
-    POST(f"{PIPELINE}/disable", routines.disable_routine, RoutineDisabled),
     POST(f"{PIPELINE}/enable", routines.enable_routine, RoutineStanding),
     PATCH(f"{PIPELINE}/appearance", routines.set_routine_appearance, RoutineBriefJSON),
     PUT(f"{PIPELINE}/tags", routines.add_routine_tags, RoutineTags),

@@ -64,6 +64,7 @@ class RoutineRunQuery:
 class RoutineRunMutation:
     run_routine = mutation(run_ops.run_routine, RoutineRunType)
     replay_routine_run = mutation(run_ops.replay_routine_run, RoutineRunType)
+    disable_routine = mutation(run_ops.disable_routine)
     cancel_routine_run = mutation(run_ops.cancel_routine_run)
     decide_waitpoint = mutation(run_ops.decide_waitpoint)
     signal_routine_run = mutation(run_ops.signal_routine_run)

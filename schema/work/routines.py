@@ -82,5 +82,4 @@ class RoutineMutation:
     remove_routine_tag = mutation(routine_ops.remove_routine_tag)
     approve_routine = mutation(routine_ops.approve_routine)
     reject_routine = mutation(routine_ops.reject_routine)
-    disable_routine = mutation(routine_ops.disable_routine)
     enable_routine = mutation(routine_ops.enable_routine)

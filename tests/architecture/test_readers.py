@@ -26,7 +26,7 @@ UNREAD = {
     "admin_token_uses": ("token_id used_at ip user_agent path", "the uses of ADMIN tokens, for the operator"),
     "audit_seals": ("sealed_at", "for the operator; what a seal proves is its order, not a clock"),
     "gdpr_actions": ("actor_user_id reason", "the register of what was done for whom, for the operator"),
-    "missions": ("routine_inputs", "there are no routines yet"),
+    "missions": ("routine_inputs", "no issue starts a routine yet"),
     "peer_card_audit": (
         "actor_user_id actor_kind action target_user_id details",
         "who has read cards, for the operator",

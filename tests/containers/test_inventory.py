@@ -1,4 +1,4 @@
-"""What the words and numbers of engines mean, and those of a cluster's sandboxes."""
+"""States, limits and usage of containers, from the answers of engines and of clusters."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the oracle is told of routines; see tests/reader/twins.py."""
+"""Routines as the oracle reads them; see tests/reader/twins.py."""
 
 import json
 from typing import Any

@@ -13,7 +13,6 @@ from models.staff.agents import Agent
 from resolvers.attention.notification_channels.agents import channels_open_to
 from resolvers.attention.notification_channels.delivery import NotDelivered, Refused, send
 from resolvers.attention.notification_channels.messages import AGENTS_MESSAGE, Announcement
-from resolvers.attention.notification_channels.rates import Bucket
 from resolvers.attention.notification_channels.switches import OFF, is_off
 from resolvers.kernel import (
     TRIMMED,
@@ -31,12 +30,13 @@ from resolvers.kernel import (
     forbidden,
     procedure,
 )
+from resolvers.kernel.ground.pace import Pace
 from resolvers.rules.redaction import Redactor
 
 LONGEST: Final = 8192  # bytes
-AT_ONCE, EVERY = 3, 60.0  # seconds
+AT_ONCE = 3
 TOO_OFTEN = "The agent has sent too many notifications to this channel: one a minute is possible"
-SENDS = Bucket(AT_ONCE, EVERY, TOO_OFTEN)
+SENDS = Pace(AT_ONCE, TOO_OFTEN, a_minute=1)
 NO_AGENT, OTHER_CREW = "Unknown agent", "The agent is not in this crew"
 NOT_PAIRED = "The agent may not send to this channel: an administrator or its owner has to allow it"
 GONE, DISABLED, NOT_SENT = "Channel not found", "The channel is disabled", "The notification could not be delivered"

@@ -105,7 +105,7 @@ def _discord(fields: Fields) -> str:
     _, path, _ = _webhook(fields)
     parts = _segments(path)
     if "webhooks" not in parts[:-2]:
-        raise UnusableAddress("This is no webhook of Discord: its URL contains /webhooks/, an id and a token")
+        raise UnusableAddress("The URL is not a Discord webhook: it must contain /webhooks/, an id and a token")
     return f"discord://{_part(parts[-1])}@{_part(parts[-2])}{_options(username=fields.get('bot_name'))}"
 
 

@@ -11,21 +11,21 @@ REMEMBERED = 10_000
 
 
 class Pace:
-    """`limit` calls per key, refilled within a minute, in this process; a caller without any left is refused with the
-    text `told`.
+    """`limit` calls at once per key, and `a_minute` more each minute, by default as many, in this process; a caller
+    without any left is refused with the text `told`.
 
     The oldest keys are forgotten if there are too many.
     """
 
-    def __init__(self, limit: int, told: str) -> None:
-        self.limit, self._told = limit, told
+    def __init__(self, limit: int, told: str, a_minute: int | None = None) -> None:
+        self.limit, self._told, self._a_minute = limit, told, limit if a_minute is None else a_minute
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, whose: str) -> None:
         """Raises Refusal RATE_LIMITED."""
         now = time.monotonic()
         left, since = self._left.pop(whose, (float(self.limit), now))
-        left = min(self.limit, left + (now - since) * self.limit / 60)
+        left = min(self.limit, left + (now - since) * self._a_minute / 60)
         self._left[whose] = (left - 1 if left >= 1 else left, now)
         if len(self._left) > REMEMBERED:
             self._left.popitem(last=False)

@@ -27,7 +27,7 @@ from resolvers.kernel import (
     procedure,
 )
 from resolvers.oversight.instance_settings.events import InstanceSettingDeleted, InstanceSettingUpdated
-from resolvers.oversight.instance_settings.settings import check_live
+from resolvers.oversight.instance_settings.settings import check_live, check_value
 
 TAKEN: Final = "instance_settings_key_key"
 HTTP, LOGIN, BUILDS, WEBHOOKS = "HTTP (per-IP)", "Login", "Provisioning", "Webhooks"
@@ -172,6 +172,7 @@ async def set_rate_limit(ctx: Context, data: SetRateLimit) -> Limiter:
     if not 1 <= data.value <= kind.most:
         raise invalid("value", f"must be from 1 to {kind.most}")
     text = str(data.value)
+    check_value(kind.setting, text)
     await ctx.upsert(InstanceSetting(key=kind.setting, plain=text), "key")
     ctx.audit("INSTANCE", None, key=kind.setting, value=data.value)
     ctx.emit(InstanceSettingUpdated(key=kind.setting))

@@ -80,9 +80,8 @@ async def reencrypt_secrets(ctx: Context, data: NoInput) -> Reencrypted:
     """Update the encryption of all secrets.
 
     Applies to the whole server. Decrypts each value that an earlier key encrypts, and encrypts it with the present key.
-    A value that
-    cannot be decrypted is counted as failed and stays. Can be repeated. In a workspace of the first user only, unless
-    CREWSHIP_INSTANCE_ADMINS is on.
+    A value that cannot be decrypted is counted as failed and stays. Can be repeated. In a workspace of the first user
+    only, unless CREWSHIP_INSTANCE_ADMINS is on.
     """
     vault: Any = ctx.outside.vault
     columns = [await _wrapped_anew(vault)]

@@ -73,7 +73,7 @@ async def check_live(ctx: Context) -> None:
         raise forbidden("This setting is changed in a workspace of the first user only, or by the environment")
 
 
-def _check(key: str, value: str) -> None:
+def check_value(key: str, value: str) -> None:
     """Checks the value of a live setting, and that it does not contradict the settings of the start."""
     if key in live_settings.NAMES:
         try:
@@ -140,7 +140,7 @@ async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> Instan
     lockout_failures, lockout_seconds, builds_at_once, ratelimit_builds, ratelimit_webhooks, max_sockets, event_days and
     frame_days. They are set and deleted in a workspace of the instance's first user only.
     """
-    _check(data.key, data.value)
+    check_value(data.key, data.value)
     ctx.ring(Topic.settings)
     ctx.emit(InstanceSettingUpdated(key=data.key))
     known: InstanceSetting | None = await ctx.seek(SETTING, lock=True)

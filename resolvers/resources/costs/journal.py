@@ -8,6 +8,8 @@ from sqlalchemy import Text as SQLText
 from sqlalchemy import func, select
 
 from models.resources.costs import ModelCall
+from models.work.routine_runs import RoutineRun
+from models.work.saved_routines import SavedRoutine
 from resolvers.kernel import Action, Context, Input, Int, Output, constant, procedure
 from resolvers.resources.costs.money import MILLION
 from resolvers.rules.windows import WINDOWS, Window
@@ -85,9 +87,10 @@ class JournalSpend(Output):
 async def get_journal_spend(ctx: Context, data: JournalSpendOf) -> JournalSpend:
     """Get the spending of the journal's entries.
 
-    Sums the entries cost.incurred by day, crew and agent. There are no routines yet, so the other lists are empty.
+    Sums the entries cost.incurred by day, crew and agent, and the runs of routines by the day on which they began.
     """
     found = await ctx.report(_by_day(ctx, data.window))
+    by_routine, routines, runs = [await ctx.report(each) for each in _of_routines(ctx, data)]
     return JournalSpend(
         window=data.window,
         total_cost_usd=int(found[0]["whole"]) / MILLION if found else 0.0,
@@ -99,9 +102,9 @@ async def get_journal_spend(ctx: Context, data: JournalSpendOf) -> JournalSpend:
             )
             for row in found[:MOST_ROWS]
         ],
-        by_routine=[],
-        top_routines=[],
-        top_runs=[],
+        by_routine=[RoutineDaySpend(**row) for row in by_routine],
+        top_routines=[SpendRank(kind="routine", **row) for row in routines],
+        top_runs=[SpendRank(kind="run", **row) for row in runs],
         truncated=len(found) > MOST_ROWS,
     )
 
@@ -116,3 +119,23 @@ def _by_day(ctx: Context, window: str) -> Any:
     columns = [date.label("date"), crew.label("crew_id"), agent.label("agent_id"), cost.label("cost_micros")]
     made = select(*columns, func.count().label("calls"), func.sum(cost).over().label("whole")).where(*within)
     return made.group_by(date, crew, agent).order_by(date, crew, agent).limit(MOST_ROWS + 1)
+
+
+def _of_routines(ctx: Context, data: JournalSpendOf) -> tuple[Any, Any, Any]:
+    """Statements of the days of each routine, of the routines that cost most, and of the runs."""
+    run, routine = ctx.table(RoutineRun).c, ctx.table(SavedRoutine, including_deleted=True).c
+    since = func.now() - WINDOWS[data.window]
+    own = (routine.id == run.routine_id, run.cost_usd > constant(0.0), run.started_at >= since)
+    date, cost = func.to_char(func.timezone(UTC, run.started_at), DAY), func.sum(run.cost_usd)
+    named = func.coalesce(func.nullif(routine.name, NOTHING), routine.slug)
+    day = select(
+        date.label("date"), routine.id.label("pipeline_id"), routine.slug.label("pipeline_slug"),
+        cost.label("cost_usd"), func.count().label("run_count"),
+    ).where(*own)  # fmt: skip
+    whole = select(routine.id.label("id"), named.label("label"), cost.label("cost_usd")).where(*own)
+    single = select(run.id.label("id"), named.label("label"), run.cost_usd.label("cost_usd")).where(*own)
+    return (
+        day.group_by(date, routine.id, routine.slug).order_by(date, routine.slug).limit(MOST_ROWS),
+        whole.group_by(routine.id, named).order_by(cost.desc(), routine.id).limit(data.top),
+        single.order_by(run.cost_usd.desc(), run.id).limit(data.top),
+    )

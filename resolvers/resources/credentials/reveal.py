@@ -233,6 +233,7 @@ async def reveal_credential(ctx: Context, credential: Credential, data: RevealCr
     made = await record_reveal(ctx.caller, asked, place=ctx.workspace_id)
     recorded = RevealRecorded.model_validate(orjson.loads(made.body or b"{}"))
     current = await ctx.get(Credential, credential.id)
+    await unless_sealed(ctx, current)
     if current.value is None:
         raise Refusal(Code.CONFLICT, NO_VALUE)
     try:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import or_, select
 from sqlmodel import col
 
+from models.resources.credential_bindings import BindingScope, CredentialBinding
 from models.resources.credentials import (
     AgentCredential,
     Credential,
@@ -69,14 +70,16 @@ async def get_credential_readiness(ctx: Context, data: ByCrew) -> CredentialRead
     """Get the credentials whose tool a crew lacks.
 
     Checks up to 1,000 credentials by name that the crew can use and the caller can see: of the workspace, of the crew,
-    and of its agents. Tools come from devcontainer features and mise; what the image itself has is unknown.
-    Changes nothing.
+    of its agents, or bound to one of their slots. Tools come from devcontainer features and mise; what the image itself
+    has is unknown. Changes nothing.
     """
     crew = await ctx.get(Crew, data.crew_id)
     link, given, agent = ctx.table(CredentialCrew).c, ctx.table(AgentCredential).c, ctx.table(Agent).c
-    own = col(Credential.id)
+    own, binding = col(Credential.id), ctx.table(CredentialBinding).c
     of_crew = select(link.id).where(link.credential_id == own, link.crew_id == crew.id).exists()
     held = (given.credential_id == own, given.agent_id == agent.id, agent.crew_id == crew.id)
+    crews = or_(binding.crew_id == crew.id, binding.agent_id.in_(select(agent.id).where(agent.crew_id == crew.id)))
+    bound = (binding.credential_id == own, or_(binding.scope == constant(BindingScope.WORKSPACE), crews))
     found = (
         await ctx.select(
             Credential,
@@ -86,6 +89,7 @@ async def get_credential_readiness(ctx: Context, data: ByCrew) -> CredentialRead
                 col(Credential.scope) == constant(CredentialScope.WORKSPACE.value),
                 of_crew,
                 select(given.id).where(*held).exists(),
+                select(binding.id).where(*bound).exists(),
             ),
         )
         .order_by(col(Credential.name), own)

@@ -139,6 +139,6 @@ async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str
 
 
 def no_routine(id: Any) -> None:
-    """Refuses every id, because there are no routines yet."""
+    """Refuses every id, because no issue starts a routine yet."""
     if id:
         raise invalid("routine_id", "there is no such routine in this workspace")

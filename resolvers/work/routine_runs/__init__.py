@@ -11,6 +11,7 @@ from resolvers.work.routine_runs.deciding import (
     send_signal,
     signal_routine_run,
 )
+from resolvers.work.routine_runs.disabling import RoutineDisabled, disable_routine
 from resolvers.work.routine_runs.listing import (
     find_waitpoints,
     get_routine_run,

@@ -28,7 +28,7 @@ from models.work.routine_runs import (
     Waitpoint,
     WaitpointStatus,
 )
-from models.work.saved_routines import RoutineOutcome, RoutineVersion, SavedRoutine
+from models.work.saved_routines import RoutineOutcome, RoutineStatus, RoutineVersion, SavedRoutine
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import settle
 from resolvers.kernel import NOW, Context, Ended, Holder, Id, Input, ends, job, plus
@@ -51,6 +51,7 @@ PREVIEW = 500
 STOPPED = "context canceled"
 """contract: routines.cancel_run"""
 CHANGED = "the definition was changed while the run waited"
+DISABLED = "the routine was disabled while the run waited"
 
 
 class RoutineRunToAdvance(Input):
@@ -91,16 +92,19 @@ async def begin(ctx: Context, run_id: str) -> BegunRun | None:
     if run.stopping_at is not None:
         await _cancelled(ctx, run)
         return None
-    routine = await ctx.select(SavedRoutine, col(SavedRoutine.id) == run.routine_id, including_deleted=True).first()
+    routine = await routine_of(ctx, run)
     of_run = (
         col(RoutineVersion.routine_id) == run.routine_id,
         col(RoutineVersion.definition_hash) == run.definition_hash,
     )
     version = await ctx.select(RoutineVersion, *of_run).first()
     waited = run.status is RoutineRunStatus.waiting
-    if routine is None or version is None or (waited and not run.pinned and _has_changed(run, routine)):
-        await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.interrupted, error_message=CHANGED)
-        await _call_waits_off(ctx, run_id)
+    changed = version is None or (waited and not run.pinned and routine.definition_hash != run.definition_hash)
+    if version is None or changed or (waited and routine.status is RoutineStatus.disabled):
+        reason = CHANGED if changed else DISABLED
+        ended = await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.interrupted, error_message=reason)
+        await _let_go(ctx, run_id)
+        await _tell_of_end(ctx, ended)
         return None
     if waited:
         run = await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.running)
@@ -148,10 +152,6 @@ async def routine_of(ctx: Context, run: RoutineRun) -> SavedRoutine:
     return await ctx.select(SavedRoutine, col(SavedRoutine.id) == run.routine_id, including_deleted=True).one()
 
 
-def _has_changed(run: RoutineRun, routine: SavedRoutine) -> bool:
-    return routine.definition_hash != run.definition_hash
-
-
 async def pause(ctx: Context, run_id: str, *, waiting: bool) -> bool:
     """Returns true if the run is to be looked at again at once: it was cancelled meanwhile. `waiting`: for a person or
     an event, and not for a time.
@@ -179,14 +179,15 @@ async def _cancelled(ctx: Context, run: RoutineRun) -> None:
         return
     said: dict[str, Any] = {"error_message": STOPPED, "failed_at_step": run.current_step_id}
     await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.cancelled, **said)
-    await _call_waits_off(ctx, run.id)
-    await stop_agents(ctx, run.id)
+    await _let_go(ctx, run.id)
     keys = keys_of(run, await routine_of(ctx, run))
     where = run.current_step_id or ""
     ctx.emit(RoutineRunFailed(**keys, failed_at_step=where, error_message=STOPPED, status=RoutineFailure.CANCELLED))
 
 
-async def _call_waits_off(ctx: Context, run_id: str) -> None:
+async def _let_go(ctx: Context, run_id: str) -> None:
+    """Stops the agents of a run that has ended, and withdraws its questions."""
+    await stop_agents(ctx, run_id)
     here = col(Waitpoint.routine_run_id) == run_id
     for id in await ctx.move_all(WAITPOINT_STATES, WaitpointStatus.cancelled, here):
         await settle(ctx, InboxKind.waitpoint, id, "cancelled")
@@ -222,7 +223,7 @@ async def end(
     await _tell_of_end(ctx, ended)
     delivered = (col(SignalWait.routine_run_id) == run_id, col(SignalWait.status) == SignalStatus.delivered)
     await ctx.move_all(SIGNAL_STATES, SignalStatus.consumed, *delivered)
-    await _call_waits_off(ctx, run_id)
+    await _let_go(ctx, run_id)
     outcome = RoutineOutcome.COMPLETED if status is RoutineRunStatus.completed else RoutineOutcome.FAILED
     if await ctx.select(SavedRoutine, col(SavedRoutine.id) == run.routine_id).exists():
         counted: dict[str, Any] = {
@@ -310,6 +311,21 @@ async def end_routine_runs(ctx: Context, ended: Ended) -> None:
     live = col(RoutineRun.status).in_([*ROUTINE_RUN_STATES.before(RoutineRunStatus.cancelled)])
     for id in await ctx.update_where(RoutineRun, whose[ended.holder], live, stopping_at=NOW):
         ctx.enqueue(ADVANCE, run_id=id)
+
+
+async def cancel_running(ctx: Context, routine_id: str) -> int:
+    """Asks the running runs of a routine to stop, and returns their number. Those that wait stay (contract:
+    routines.disable).
+    """
+    running = (
+        col(RoutineRun.routine_id) == routine_id,
+        col(RoutineRun.status) == RoutineRunStatus.running,
+        col(RoutineRun.stopping_at).is_(None),
+    )
+    found = await ctx.update_where(RoutineRun, *running, stopping_at=NOW)
+    for id in found:
+        ctx.enqueue(ADVANCE, run_id=id)
+    return len(found)
 
 
 async def cancel(ctx: Context, run_id: str) -> datetime | None:

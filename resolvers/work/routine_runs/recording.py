@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from sqlalchemy import func, select
 from sqlmodel import col
 
 from models.attention.inbox import InboxKind, InboxPriority, SenderType
-from models.bounds import DESCRIPTION, ERROR, LINE, cut
+from models.bounds import DESCRIPTION, ERROR, LINE, PAYLOAD, cut
 from models.people.workspaces import Role
 from models.work.routine_runs import (
     WAITPOINT_STATES,
@@ -24,7 +25,7 @@ from models.work.routine_runs import (
 )
 from models.work.saved_routines import RoutineStateEntry, SavedRoutine
 from resolvers.attention.inbox.putting import put, settle
-from resolvers.kernel import Context, Event
+from resolvers.kernel import Code, Context, Event, Refusal
 from resolvers.kernel.ground.inputs import INT32
 from resolvers.work.routine_runs.advancing import PREVIEW, keys_of
 from resolvers.work.routine_runs.events import (
@@ -35,6 +36,9 @@ from resolvers.work.routine_runs.events import (
 )
 
 MOST_WARNINGS: Final = 50
+LARGEST_STATE: Final = PAYLOAD // 8
+"""Bytes of keys and values: they fit into a run when they are escaped as JSON, too."""
+LARGE_STATE: Final = f"the routine would keep more than {LARGEST_STATE:,} bytes of state"
 TITLE: Final = 80
 """Characters of the title of an inbox item (contract: waitpoints.behaviour)."""
 TRUNCATED: Final = "...(truncated)"
@@ -146,10 +150,15 @@ async def forget_failures(ctx: Context, run_id: str, path: str) -> None:
 
 
 async def keep_state(ctx: Context, routine_id: str, schedule_id: str, values: Mapping[str, str]) -> None:
-    """The state that a step has written, for later runs."""
+    """The state that a step has written, for later runs. Raises a Refusal if it becomes too large for these."""
     for key, value in values.items():
         entry = RoutineStateEntry(routine_id=routine_id, schedule_id=schedule_id, key=key, value=value)
         await ctx.upsert(entry, "workspace_id", "routine_id", "schedule_id", "key")
+    kept = ctx.table(RoutineStateEntry).c
+    size = func.sum(func.octet_length(kept.key) + func.octet_length(kept.value))
+    ((total,),) = await ctx.report(select(size).where(kept.routine_id == routine_id, kept.schedule_id == schedule_id))
+    if (total or 0) > LARGEST_STATE:
+        raise Refusal(Code.UNPROCESSABLE, LARGE_STATE)
 
 
 async def await_decision(

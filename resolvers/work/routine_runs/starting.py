@@ -9,6 +9,7 @@ from pydantic import Field
 from sqlmodel import col
 
 from models.bounds import ERROR, PAYLOAD, cut
+from models.people.workspaces import Capability
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.work.routine_runs import RoutineRun, RoutineRunStatus, RoutineTrigger
@@ -81,6 +82,7 @@ class ReplayRoutineRun(ById):
 @command(
     "routines.run",
     Action.CREATE,
+    or_capability=Capability.routine_run,
     subject=ROUTINE,
     audit="routine_run.started",
     emits=RoutineRunStarted,

@@ -10,7 +10,7 @@ from resolvers.work.routines.appearance import (
 from resolvers.work.routines.bundles import export_routine, import_routine
 from resolvers.work.routines.catalogue import delete_routine, get_routine, list_routines
 from resolvers.work.routines.checking import routine_schema, validate_routine
-from resolvers.work.routines.reviews import approve_routine, disable_routine, enable_routine, reject_routine
+from resolvers.work.routines.reviews import approve_routine, enable_routine, reject_routine
 from resolvers.work.routines.saving import save_routine
 from resolvers.work.routines.versions import (
     compare_routine_versions,

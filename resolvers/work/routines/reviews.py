@@ -1,4 +1,4 @@
-"""Reviews of proposed routines, and the switch of any."""
+"""Reviews of proposed routines."""
 
 from typing import Final
 
@@ -25,15 +25,7 @@ class RoutineStanding(Output):
     status: str
 
 
-class RoutineDisabled(Output):
-    """`cancelled_runs`: the number of runs that were cancelled."""
-
-    slug: str
-    status: str
-    cancelled_runs: int
-
-
-async def _settled(ctx: Context, routine: SavedRoutine, action: str) -> None:
+async def settled(ctx: Context, routine: SavedRoutine, action: str) -> None:
     await settle(ctx, InboxKind.escalation, proposal_of(routine.workspace_id, routine.slug), action)
 
 
@@ -58,7 +50,7 @@ async def approve_routine(ctx: Context, routine: SavedRoutine, data: ByRoutineSl
     """
     _check_proposed(routine)
     await ctx.move(ROUTINE_STATES, routine, RoutineStatus.active, approved_version=routine.head_version)
-    await _settled(ctx, routine, "approved")
+    await settled(ctx, routine, "approved")
     ctx.emit(RoutinesChanged(reason=CatalogueChange.approved))
     return RoutineStanding(slug=routine.slug, status=RoutineStatus.active)
 
@@ -86,29 +78,9 @@ async def reject_routine(ctx: Context, routine: SavedRoutine, data: ByRoutineSlu
         version = await ctx.select(RoutineVersion, col(RoutineVersion.routine_id) == routine.id, former).one()
         changes = await head_at(ctx, routine, version)
         await ctx.move(ROUTINE_STATES, routine, RoutineStatus.active, **changes)
-    await _settled(ctx, routine, REJECTED)
+    await settled(ctx, routine, REJECTED)
     ctx.emit(RoutinesChanged(reason=CatalogueChange.rejected))
     return RoutineStanding(slug=routine.slug, status=REJECTED)
-
-
-@command(
-    "routines.disable",
-    Action.MANAGE,
-    subject=ROUTINE,
-    locked=True,
-    audit="routine.disabled",
-    emits=(RoutinesChanged, InboxItemUpdated),
-)
-async def disable_routine(ctx: Context, routine: SavedRoutine, data: ByRoutineSlug) -> RoutineDisabled:
-    """Disable a routine.
-
-    Nothing starts a disabled one. An open review of it ends. Disabling it again changes nothing.
-    """
-    if routine.status is not RoutineStatus.disabled:
-        await ctx.move(ROUTINE_STATES, routine, RoutineStatus.disabled)
-        await _settled(ctx, routine, "disabled")
-        ctx.emit(RoutinesChanged(reason=CatalogueChange.disabled))
-    return RoutineDisabled(slug=routine.slug, status=RoutineStatus.disabled, cancelled_runs=0)
 
 
 @command(

@@ -85,7 +85,10 @@ class RecordedLedger:
         async def write(ctx: Context) -> None:
             await recording.keep_state(ctx, self._routine.id, "", kept)
 
-        await self._record(path, step, changes, cost=cost, output=output, also=write if kept else None)
+        try:
+            await self._record(path, step, changes, cost=cost, output=output, also=write if kept else None)
+        except Refusal as refusal:
+            raise StepError(refusal.detail, final=True) from None
 
     async def retry(self, path: str, step: Step, error: str, cost: float, due: datetime) -> None:
         changes = {"state": RoutineStepState.retrying, "error": storable(error), "due_at": due}

@@ -9,7 +9,7 @@ from models.base import new_id
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.attention.notification_channels import agents_sending
-from resolvers.attention.notification_channels.rates import Bucket
+from resolvers.kernel.ground.pace import Pace
 from tests.attention.notification_channels.test_channels import PATH, Receiver, private_addresses
 from tests.attention.notification_channels.test_members import made
 from tests.world import World
@@ -20,7 +20,7 @@ SEND, CHANNELS = "/api/v1/internal/notifications/send", "/api/v1/internal/notifi
 
 @pytest.fixture(autouse=True)
 def _rested(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agents_sending, "SENDS", Bucket(3, 60.0, agents_sending.TOO_OFTEN))
+    monkeypatch.setattr(agents_sending, "SENDS", Pace(3, agents_sending.TOO_OFTEN, a_minute=1))
 
 
 async def agent_of(world: World, *, crew: bool = True) -> Agent:

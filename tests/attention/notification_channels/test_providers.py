@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from models.attention.notification_channels import ChannelProvider
 from resolvers.attention.notification_channels import services
 from resolvers.attention.notification_channels.providers import SERVICES, UnusableAddress, address_of
-from resolvers.errors import Refusal
+from resolvers.errors import Code, Refusal
+from resolvers.instance import guarded_requests
 from resolvers.instance.outbound import Answered, Outbound, Policy
 from tests.attention.notification_channels.test_channels import PATH, Receiver, create, private_addresses
 from tests.world import World
@@ -232,3 +234,14 @@ def test_forms_ask_for_what_addresses_need() -> None:
         with pytest.raises(UnusableAddress):
             address_of(provider, {"x": "y"}, "")
         assert all(field.secret for field in service.fields if field.type.value == "password")
+
+
+async def test_services_have_threads_of_their_own_and_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow services take no thread of other work, and a message that took too long sends nothing more."""
+    async with Outbound(Policy.PUBLIC, timeout=2, most=10) as http:
+        name, _ = await guarded_requests.calling(http, lambda: threading.current_thread().name)
+        assert name.startswith("services")
+        monkeypatch.setattr(guarded_requests, "LONGEST", -1.0)
+        with pytest.raises(Refusal) as refused:
+            await services.post(http, ChannelProvider.ntfy, "ntfy://ntfy.example.com/t", "Title", "Text")
+    assert (refused.value.code, refused.value.detail) == (Code.BAD_GATEWAY, guarded_requests.SLOW)

@@ -122,7 +122,7 @@ async def test_a_number_out_of_range_is_refused(ruled: World, key: str, body: An
     assert await ruled.snapshot() == before
 
 
-async def test_an_unknown_limiter_is_missing_whatever_the_body_says(ruled: World) -> None:
+async def test_an_unknown_limiter_is_missing_with_any_body(ruled: World) -> None:
     before = await ruled.snapshot()
     assert (await put(ruled, "ratelimit_api", {"value": "x"})).status_code == 404
     assert (await put(ruled, "pages.push_panel_burst", {"value": 3})).status_code == 404

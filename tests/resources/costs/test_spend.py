@@ -10,6 +10,8 @@ from models.resources.costs import BillingMode, CostDay, ModelCall
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.work.missions import Mission
+from models.work.routine_runs import RoutineRun
+from models.work.saved_routines import SavedRoutine
 from resolvers.resources.costs import spend
 from tests.every import each_of
 from tests.resources.costs.test_budgets import crewed
@@ -239,6 +241,37 @@ async def test_the_journal_counts_what_was_paid(world: World, monkeypatch: pytes
     monkeypatch.setattr("resolvers.resources.costs.journal.MOST_ROWS", 2)
     cut = await get(world, JOURNAL, window="7d")
     assert (len(cut["by_agent"]), cut["truncated"], cut["total_cost_usd"]) == (2, True, 5.000001)
+
+
+async def test_the_journal_has_routines_by_their_runs(world: World) -> None:
+    here, now = {"workspace_id": world.workspace.id}, datetime.now(UTC)
+    tide, ebb = [
+        SavedRoutine(slug=new_id(), name=name, definition_hash="h", manifest={}, **here) for name in ("Tide", "")
+    ]
+    await world.add(tide, ebb)
+    for routine, at, cost in (
+        (tide, now, 2.0),
+        (tide, now, 1.0),
+        (tide, noon(2), 4.0),
+        (ebb, now, 2.5),
+        (ebb, now, 0.0),
+    ):
+        run = RoutineRun(routine_id=routine.id, definition_hash="h", cost_usd=cost, started_at=at, **here)
+        await world.add(run)
+    day = await get(world, JOURNAL, top=1)
+    today = {"date": now.date().isoformat()}
+    rows = [
+        today | {"pipeline_id": each.id, "pipeline_slug": each.slug, "cost_usd": cost, "run_count": runs}
+        for each, cost, runs in sorted(((tide, 3.0, 2), (ebb, 2.5, 1)), key=lambda row: row[0].slug)
+    ]
+    assert day["by_routine"] == rows
+    assert day["top_routines"] == [{"kind": "routine", "id": tide.id, "label": "Tide", "cost_usd": 3.0}]
+    [first] = day["top_runs"]
+    assert (first["kind"], first["label"], first["cost_usd"]) == ("run", ebb.slug, 2.5)
+    week = await get(world, JOURNAL, window="7d")
+    assert [(each["label"], each["cost_usd"]) for each in week["top_routines"]] == [("Tide", 7.0), (ebb.slug, 2.5)]
+    assert [each["cost_usd"] for each in week["top_runs"]] == [4.0, 2.5, 2.0, 1.0]
+    assert len(week["by_routine"]) == 3
 
 
 @each_of("query", [{"window": "1h"}, {"window": "x"}, {"top": "0"}, {"top": "51"}, {"top": "x"}])

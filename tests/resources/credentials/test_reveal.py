@@ -193,6 +193,19 @@ async def test_without_the_entry_no_value_is_opened(vault: Vault, monkeypatch: p
     await refused(vault, 500)
 
 
+async def test_one_that_is_sealed_meanwhile_is_not_revealed(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = reveal.record_reveal
+
+    async def sealed(*given: Any, **how: Any) -> Any:
+        made = await recorded(*given, **how)
+        await vault.execute("UPDATE credentials SET sensitivity = 'SEALED' WHERE id = $1", vault.credential["id"])
+        return made
+
+    monkeypatch.setattr(reveal, "record_reveal", sealed)
+    answer = await vault.ask()
+    assert (answer.status_code, CANARY in answer.text) == (403, False)
+
+
 async def test_a_person_reveals_three_a_minute(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reveal, "REVEALS", Pace(3, "too often"))
     monkeypatch.setattr(type(reveal.instance), "limited", True)

@@ -98,6 +98,11 @@ async def test_only_what_the_crew_uses_and_the_caller_sees_is_counted(world: Wor
     assert names == ["CREW_TOKEN", "GIVEN_TOKEN"]
     assert [gap["credential_name"] for gap in (await readiness(world, theirs))["gaps"]] == ["GIVEN_TOKEN"]
     assert (await readiness(world, ours, world.viewer))["checked"] == 0
+    slot = {"slot": "GIVEN_TOKEN", "scope": "CREW", "crew_id": ours.id, "credential_id": given}
+    await world.database.execute("DELETE FROM agent_credentials WHERE credential_id = $1", given)
+    assert [gap["credential_name"] for gap in (await readiness(world, ours))["gaps"]] == ["CREW_TOKEN"]
+    assert (await world.rest(world.owner, "POST", "/api/v1/credentials/bindings", slot)).status_code == 201
+    assert [gap["credential_name"] for gap in (await readiness(world, ours))["gaps"]] == names
     for id in (ours.id, "cnone0000000000000000000"):
         path = f"/api/v1/crews/{id}/credential-readiness"
         assert (await world.rest(world.outsider, "GET", path, workspace=world.other.id)).status_code == 404

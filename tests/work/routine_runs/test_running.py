@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 
 from models.people.workspaces import Role
+from models.staff.runs import Run, RunStatus
+from models.work.routine_runs import RoutineRunStep
 from models.work.saved_routines import RoutineStateEntry
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
+from resolvers.staff.runs.routine_steps import agent_run_id
 from resolvers.work import routine_runs
+from resolvers.work.routine_runs import recording
 from rest_compat.work.routine_runs import (
     RoutineRunJSON,
     RoutineRunListJSON,
@@ -230,6 +234,72 @@ async def test_a_run_is_cancelled_once(yard: RoutineYard) -> None:
     assert refused.value.code is Code.NOT_FOUND
     ends = [payload for type_, payload in await yard.events_of(made["run_id"]) if type_ == "pipeline.run.failed"]
     assert [payload["status"] for payload in ends] == ["CANCELLED"]
+
+
+async def test_a_disabled_routine_stops_what_runs_and_ends_what_waits(yard: RoutineYard) -> None:
+    waits = await yard.routine(GATE, inputs=NUMBER)
+    parked = await started(yard, waits, inputs={"n": 9})
+    await yard.reached(parked["run_id"], "waiting")
+    server = Counting(pause=1.0)
+    async with server.listening() as url:
+        calls = await yard.routine(http("a", url), http("b", f"{url}/b"))
+        made = await started(yard, calls)
+        while not server.got:
+            await yard.row(made["run_id"])
+        for routine, number in ((calls, 1), (waits, 0)):
+            answer = await yard.ask(routine_runs.disable_routine, {"slug": routine.slug})
+            assert answer == {"slug": routine.slug, "status": "disabled", "cancelled_runs": number}
+        assert (await yard.ended(made["run_id"]))["status"] == "cancelled"
+    assert "/b" not in server.paths
+    assert (await yard.row(parked["run_id"]))["status"] == "waiting"
+    token = await yard.token(parked["run_id"])
+    await yard.ask(routine_runs.decide_waitpoint, {"token": token, "approved": True})
+    row = await yard.ended(parked["run_id"])
+    assert (row["status"], row["error_message"]) == ("interrupted", "the routine was disabled while the run waited")
+    assert (await yard.events_of(parked["run_id"]))[-1][0] == "pipeline.run.failed"
+
+
+async def test_a_member_with_the_capability_starts_runs(yard: RoutineYard) -> None:
+    routine, member = await yard.routine(text("a", "x")), await yard.member(Role.MEMBER)
+    with pytest.raises(Refusal) as refused:
+        await yard.ask(routine_runs.run_routine, {"slug": routine.slug}, StartedRoutineRunJSON, member)
+    assert (refused.value.code, await yard.runs_of(routine)) == (Code.FORBIDDEN, 0)
+    await yard.estate.owner.execute(
+        "UPDATE memberships SET capabilities = '[\"routine.run\"]' WHERE role = 'MEMBER' AND workspace_id = $1",
+        yard.estate.workspace.id,
+    )
+    made = await yard.ask(routine_runs.run_routine, {"slug": routine.slug}, StartedRoutineRunJSON, member)
+    assert (await yard.ended(made["run_id"]))["status"] == "completed"
+
+
+async def test_the_agents_of_a_run_that_fails_stop(yard: RoutineYard) -> None:
+    agent, here = await yard.estate.agent(crew_id=yard.crew.id), {"workspace_id": yard.estate.workspace.id}
+    server = Counting(lambda *_: 400, pause=1.0)
+    async with server.listening() as url:
+        made = await started(yard, await yard.routine(http("a", url)))
+        while not server.got:
+            await yard.row(made["run_id"])
+        asked: dict[str, Any] = {"path": "ask", "step_type": "agent_run", "state": "parked"}
+        await yard.estate.add(RoutineRunStep(routine_run_id=made["run_id"], **asked, **here))
+        run = Run(id=agent_run_id(made["run_id"], "ask", 1), agent_id=agent.id, status=RunStatus.RUNNING, **here)
+        await yard.estate.add(run)
+        assert (await yard.ended(made["run_id"]))["status"] == "failed"
+    row = await yard.found("SELECT cancel_requested_at, status FROM runs WHERE id = $1", run.id)
+    assert row["cancel_requested_at"] is not None or row["status"] == "CANCELLED"
+
+
+async def test_a_routine_keeps_no_more_state_than_a_run_can_hold(
+    yard: RoutineYard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "LARGEST_STATE", 10)
+    routine = await yard.routine(text("a", "{{ inputs.x }}", state_write={"k": "{{ steps.a.output }}"}))
+    for kept, status in (("123456789", "completed"), ("1234567890", "failed")):
+        made = await started(yard, routine, inputs={"x": kept})
+        row = await yard.ended(made["run_id"])
+        assert (row["status"], "of state" in (row["error_message"] or "")) == (status, status == "failed")
+    assert (await yard.found("SELECT value FROM routine_state WHERE routine_id = $1", routine.id))[
+        "value"
+    ] == "123456789"
 
 
 async def test_a_signal_reaches_the_run_that_waits(yard: RoutineYard) -> None:

@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-BGhYy_mX.js","assets/index-BbDRFyQu.js","assets/Field-b6noyL1B.js","assets/faults-jtCtRfox.js","assets/Form-YVOtLme4.js","assets/placed-BY825R1O.js","assets/Copy-BSRUC2IS.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-CJl_nxLX.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-BbDRFyQu.js";var t={"/welcome":()=>e(()=>import(`./Welcome-BGhYy_mX.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-CJl_nxLX.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
