@@ -39,6 +39,7 @@ ROOMS: Final = {
         "hiring",
         "assignments",
         "runners",
+        "hooks",
     ),
     "work": (
         "labels",

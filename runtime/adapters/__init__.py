@@ -37,6 +37,7 @@ async def adapter_for(
     cwd: str = "",
     backoff: Backoff | None = None,
     consent: Consent | None = None,
+    hooks: ToolHooks | None = None,
     servers: Sequence[Mapping[str, str]] = (),
 ) -> Adapter:
     """CREWSHIP_RUN_ADAPTER decides. With `auto` it is the agent's provider if there is a key for it, otherwise the
@@ -67,6 +68,7 @@ async def adapter_for(
             cwd=cwd,
             backoff=backoff,
             consent=consent,
+            hooks=hooks,
             servers=servers,
         )
     return AgentLoop(

@@ -86,12 +86,14 @@ class AgentLoop:
         cwd: str = "",
         backoff: Backoff | None = None,
         consent: Consent | None = None,
+        hooks: ToolHooks | None = None,
         servers: Sequence[Mapping[str, str]] = (),
     ) -> None:
         self.name = name
         self._provider, self._prompt, self._tools = provider, prompt, dict(tools)
         self._scan, self._redactor, self._cwd = scan, redactor, cwd
         self._backoff, self._consent, self._servers = backoff or Backoff(), consent, list(servers)
+        self._hooks = hooks
 
     async def tokens_for(self, micros: int) -> int | None:
         million = TokenUsage(
@@ -239,7 +241,7 @@ class _LoopRun:
     async def _answer(self, number: int, use: ToolUse) -> Answer:
         known = use["name"] if use["name"] in self.loop._tools else UNKNOWN  # a name that a model makes up is its words
         name = f"{self.budget.turns} tool {number} {known[:NAME]}"
-        refused = await self._refused(name, use)
+        refused = await self._hooked(name, use) or await self._refused(name, use)
         tool = None if refused is not None or use["unreadable"] else self.loop._tools.get(use["name"])
         if isinstance(tool, DetachedTool) and tool.detaches(use["input"]):
             return await answered(self.sink, name, use, tool, self._kept)
@@ -254,12 +256,23 @@ class _LoopRun:
             metadata = {"tool_use_id": use["id"], **({"is_error": True} if is_error else {})}
             content, metadata = self._kept(content, metadata)
             await self.sink.emit(ChatEventType.tool_result, content, metadata)
+            if self.loop._hooks is not None and refused is None:
+                withheld = str(metadata.get("scan_category", ""))
+                await self.loop._hooks.after_tool(self.job, use["name"], is_error=is_error, withheld=withheld)
             return {"id": use["id"], "content": content or NOTHING, "is_error": is_error}
 
         return await self.sink.step(name, body, acts=True)
 
     def _kept(self, content: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         return quarantine(self.loop._redactor.redact(content), metadata, self.loop._scan)
+
+    async def _hooked(self, call: str, use: ToolUse) -> str | None:
+        """The reason for which a hook refuses the call, or None: a step, so that another worker does not ask again."""
+        hooks = self.loop._hooks
+        if hooks is None or use["unreadable"] or use["name"] not in self.loop._tools:
+            return None
+        arguments = self.loop._redactor.redact_json(use["input"])
+        return await self.sink.step(f"{call} hooked", lambda: hooks.before_tool(self.job, use["name"], arguments))
 
     async def _refused(self, call: str, use: ToolUse) -> str | None:
         """The reason to refuse the call, or None. Raises Waiting until a user has decided.

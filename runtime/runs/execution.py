@@ -58,6 +58,7 @@ PATIENCE = 10.0  # seconds that an adapter may take to stop
 MOST_LEASES = 25
 """A run with this many leases may be what ends its workers: it is not resumed."""
 AGENT_GONE = "The agent was deleted"
+BLOCKED = "hook_blocked"
 INTERNAL = "The agent stopped because of an internal error"
 GIVEN_UP = "The run could not be ended in its workspace"
 SERVER_RESTART = "server_restart"
@@ -154,6 +155,7 @@ def job_of(claim: RunClaim, briefing: Mapping[str, Any], max_tokens: int | None 
         ),
         restricted=briefing["restricted"],
         runner=briefing["runner_id"],
+        hooked=briefing["hooked"],
     )
 
 
@@ -224,6 +226,8 @@ class Execution:
             if reserved["refused"] is not None:
                 return replace(failed(reserved["refused"]), data={"reason": BUDGET_EXCEEDED})
             job = replace(job, max_cost=reserved["micros"])
+        if job.hooked and (blocked := await _blocked(job)) is not None:
+            return replace(failed(blocked), exit_code=1, data={"reason": BLOCKED})
         left = job.timeout_seconds - self.held.elapsed()
         if left <= 0:
             return self._too_late(job)
@@ -395,6 +399,13 @@ class Execution:
     def _whose(self) -> dict[str, Any]:
         claim = self.claim
         return {"id": claim.run_id, "chat_id": claim.chat_id, "lease": claim.lease, "budgeted": self._budgeted}
+
+
+async def _blocked(job: Job) -> str | None:
+    """Why a hook keeps the run from its start. A process without hooks does not load them."""
+    from runtime.staff.hooks import RunHooks
+
+    return await RunHooks().before_start(job)
 
 
 async def _carried_out(fitted: Fitted, job: Job, sink: TurnSink) -> Outcome:

@@ -78,6 +78,8 @@ class Job:
     """The network of its processes is restricted, regardless of the crew's mode."""
     runner: str | None = None
     """The runner that executes its tools; None: this service does."""
+    hooked: bool = False
+    """The workspace has hooks, which may be for events of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,16 @@ class Consent(Protocol):
 
     async def decision(self, approval_id: str, job: Job) -> Decision | None:
         """The decision; None while there is none."""
+
+
+class ToolHooks(Protocol):
+    """Hooks of the workspace that run before and after a tool is used."""
+
+    async def before_tool(self, job: Job, tool: str, arguments: Mapping[str, Any]) -> str | None:
+        """The reason to refuse the call, or None."""
+
+    async def after_tool(self, job: Job, tool: str, *, is_error: bool, withheld: str) -> None:
+        """`withheld`: the category for which the result was withheld, if it was."""
 
 
 class Adapter(Protocol):

@@ -26,7 +26,7 @@ from runtime.runners.remote import tools_on_runner
 from runtime.runs.attachments import attached
 from runtime.runs.consent import Approvals
 from runtime.runs.guard import ProtectingGuard
-from runtime.runs.job import Adapter, Failed, Job, NoContainer, Sink
+from runtime.runs.job import Adapter, Failed, Job, NoContainer, Sink, ToolHooks
 from runtime.runs.keeper_tools import keeper_tools
 from runtime.runs.keys import CredentialKeys, EnvironmentKeys
 from runtime.runs.known import redactor_of
@@ -129,6 +129,7 @@ class InstanceOutfit:
             redactor=redactor,
             cwd=cwd,
             consent=Approvals(),
+            hooks=_hooks(job),
             servers=told,
         )
         works_here = job.runner is None and sandbox.runs_commands
@@ -187,6 +188,15 @@ class InstanceOutfit:
     async def sandbox(self) -> Sandbox:
         """The sandbox of this machine."""
         return await self._sandboxes.of_machine()
+
+
+def _hooks(job: Job) -> ToolHooks | None:
+    """A process without hooks does not load them."""
+    if not job.hooked:
+        return None
+    from runtime.staff.hooks import RunHooks
+
+    return RunHooks()
 
 
 async def _begun(sandbox: ContainerSandbox, workdir: Workdir, sink: Sink) -> None:

@@ -17,6 +17,7 @@ from models.resources.skills import AgentSkill, Skill
 from models.staff.agents import Agent, CliAdapter, LlmProvider, ToolProfile
 from models.staff.chats import Message, MessageRole
 from models.staff.crews import Crew
+from models.staff.hooks import Hook
 from models.staff.runners import Runner
 from models.staff.runs import BY_WEBHOOK, Run
 from resolvers.attention.approvals import gates_of
@@ -87,7 +88,7 @@ class Briefing(Output):
     """`history` has the messages of users and agents in the chat before this run, oldest first.
 
     The text of another agent of a group begins with its name. The turn that started the run is not included.
-    `budgeted`: money may have to be reserved for the run. `runner_id`: the runner that executes its tools.
+    `budgeted`: money may have to be reserved for the run; `hooked`: hooks may be for its events. `runner_id`: the runner that executes its tools.
     """
 
     agent: BriefedAgent
@@ -97,6 +98,7 @@ class Briefing(Output):
     restricted: bool
     history: list[BriefedTurn]
     budgeted: bool
+    hooked: bool
     gates: list[BriefedGate]
     skills: list[BriefedSkill]
     runner_id: str | None
@@ -131,6 +133,7 @@ async def brief(ctx: Context, data: ById) -> Briefing:
         restricted=row["restricted"],
         history=[_turn(*said) for said in zip(*[row[name] or () for name in SAID], strict=True)],
         budgeted=row["budgeted"],
+        hooked=row["hooked"],
         gates=[BriefedGate(**gate) for gate in row["gates"] or ()],
         skills=[_skill(skill, frozenset(row["variables"])) for skill in row["skills"] or ()],
         runner_id=row["runner_id"],
@@ -142,7 +145,7 @@ def _told(rows: Any) -> Any:
     run, agent = rows(Run, OF_RUN), rows(Agent, OF_AGENT, including_deleted=True)
     crew, card = rows(Crew, "id slug persona"), rows(PeerCard, "agent_id user_id content")
     model = rows(UserModel, "user_id content")
-    budget, gate = rows(Budget, "id"), rows(ApprovalGate, OF_GATE)
+    budget, gate, hook = rows(Budget, "id"), rows(ApprovalGate, OF_GATE), rows(Hook, "id enabled")
     said = _history(rows, run)
     noted = and_(agent.c.memory_enabled, card.c.agent_id == agent.c.id, card.c.user_id == run.c.triggered_by)
     known = and_(agent.c.memory_enabled, model.c.user_id == run.c.triggered_by)
@@ -156,6 +159,7 @@ def _told(rows: Any) -> Any:
             card.c.content.label("card"),
             model.c.content.label("model"),
             select(budget).exists().label("budgeted"),
+            select(hook).where(hook.c.enabled).exists().label("hooked"),
             gates_of(gate, agent).label("gates"),
             _skills(rows, agent).label("skills"),
             _variables(rows, agent).label("variables"),

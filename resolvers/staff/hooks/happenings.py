@@ -1,0 +1,259 @@
+"""What hooks are given at an event, which hooks are for it, and the record of each in the journal.
+
+Events of the outbox are followed, so that hooks behind the facts run at least once, in any process (docs/hooks.md).
+Hooks before a fact, and those of tools, are run by the worker of the run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+from sqlalchemy import or_
+from sqlmodel import col
+
+from models.attention.approvals import Approval
+from models.base import table_of
+from models.bounds import DESCRIPTION, LINE, cut
+from models.oversight.journal import JournalActor, JournalEntry, Severity
+from models.resources.budgets import Budget
+from models.staff.agents import Agent
+from models.staff.assignments import PeerConversation
+from models.staff.hooks import Hook, HookEvent, HookHandler, HookOutcome
+from models.staff.runs import Run
+from models.work.missions import Assignment
+from resolvers.kernel import (
+    NO_SURFACE,
+    AcrossWorkspaces,
+    Action,
+    Bool,
+    Context,
+    Id,
+    Input,
+    Int,
+    Notes,
+    Text,
+    across_workspaces,
+    clock,
+    command,
+    constant,
+    job,
+)
+from resolvers.kernel.background.followers import follow, news
+from resolvers.staff.hooks.hooks import finds
+
+BLOCKED: Final = "hook_blocked"
+"""The `reason` in the metadata of a run that a hook kept from its start."""
+OF_EVENTS: Final = {
+    "run.completed": HookEvent.post_agent_stop,
+    "run.failed": HookEvent.post_agent_stop,
+    "approval.created": HookEvent.on_approval_requested,
+    "budget.exceeded": HookEvent.on_budget_exceeded,
+    "assignment_completed": HookEvent.post_task_delegation,
+    "assignment_failed": HookEvent.post_task_delegation,
+    "peer_query_completed": HookEvent.post_peer_conversation,
+    "peer_query_failed": HookEvent.post_peer_conversation,
+}
+"""Types of the outbox, and the events of hooks that they are."""
+SHOWN: Final = ("id", "event", "handler_kind", "handler_config", "matcher", "blocking", "secret")
+MOST: Final = 500
+
+
+class OfHappening(Input):
+    """`kind`: a type of the outbox; `subject_id`: what it is about."""
+
+    kind: Id
+    subject_id: Id
+
+
+class OfFiring(OfHappening):
+    hook_id: Id
+
+
+SPREAD = job("hooks.spread", OfHappening, unique="{kind}:{subject_id}")
+"""Enqueues a job for each hook of an event."""
+FIRE = job("hooks.fire", OfFiring, unique="{kind}:{subject_id}:{hook_id}", attempts=3)
+"""Runs one hook."""
+FOLLOW = clock("hooks.follow", every=timedelta(seconds=1), when=news("hooks", Hook))
+"""Looks in the outbox for events of hooks; without hooks it does nothing."""
+ENABLED = (col(Hook.enabled),)
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event, as hooks are told. Ids are empty where it has none."""
+
+    event: HookEvent
+    workspace_id: str
+    crew_id: str = ""
+    agent_id: str = ""
+    agent_slug: str = ""
+    mission_id: str = ""
+    tool_name: str = ""
+    severity: str = "info"
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundHook:
+    """A hook that is for an event. Its secret is sealed."""
+
+    id: str
+    event: HookEvent
+    handler_kind: HookHandler
+    handler_config: Mapping[str, Any]
+    matcher: Mapping[str, Any]
+    blocking: bool
+    secret: Any = field(repr=False)
+
+    async def fits(self, happening: Happening) -> bool:
+        wanted = self.matcher
+        given = {
+            "agent_ids": happening.agent_id, "crew_ids": happening.crew_id, "severities": happening.severity,
+        }  # fmt: skip
+        if any(wanted.get(key) and value not in wanted[key] for key, value in given.items()):
+            return False
+        return not wanted.get("tools") or await finds(wanted["tools"], happening.tool_name)
+
+
+async def hooks_at(happening: Happening) -> list[FoundHook]:
+    """Enabled hooks of all crews or of the crew concerned whose matcher fits, oldest first."""
+    of_crew = or_(col(Hook.crew_id).is_(None), col(Hook.crew_id) == happening.crew_id)
+    these = (col(Hook.enabled), col(Hook.event) == constant(happening.event), of_crew)
+
+    async def find(rows: AcrossWorkspaces) -> list[Any]:
+        here = rows.within(happening.workspace_id)
+        oldest = (col(Hook.created_at), col(Hook.id))
+        return await here.select(Hook, *these, columns=SHOWN, order_by=oldest, limit=MOST)
+
+    found = []
+    for row in await across_workspaces(find):
+        hook = FoundHook(
+            **{name: row[name] for name in SHOWN if name not in ("event", "handler_kind")},
+            event=HookEvent(row["event"]),
+            handler_kind=HookHandler(row["handler_kind"]),
+        )
+        if await hook.fits(happening):
+            found.append(hook)
+    return found
+
+
+async def enqueue_happenings(rows: AcrossWorkspaces) -> bool:
+    """Enqueues a job for each event that hooks may be for. Returns whether there may be more."""
+    events, more = await follow(rows, "hooks", Hook, ENABLED, list(OF_EVENTS))
+    for event in events:
+        payload = event["payload"]
+        subject = payload.get("run_id") if event["type"].startswith("run.") else payload.get("id")
+        if isinstance(subject, str):
+            rows.enqueue(SPREAD, event["workspace_id"], kind=event["type"], subject_id=subject)
+    return more
+
+
+async def spread(ctx: Context, data: OfHappening, hooks: list[FoundHook]) -> None:
+    for hook in hooks:
+        ctx.enqueue(FIRE, kind=data.kind, subject_id=data.subject_id, hook_id=hook.id)
+
+
+async def happening_of(ctx: Context, data: OfHappening) -> Happening | None:
+    """None where its subject is gone, or no hook is to follow."""
+    event, id = OF_EVENTS[data.kind], data.subject_id
+    if event is HookEvent.post_agent_stop:
+        run = await ctx.select(Run, col(Run.id) == id).first()
+        if run is None or (run.data or {}).get("reason") == BLOCKED:
+            return None
+        payload = {"run_id": run.id, "status": run.status, "error": run.error_message, "exit_code": run.exit_code}
+        return await _of_agent(ctx, event, run.agent_id, payload, run.mission_id)
+    if event is HookEvent.on_approval_requested:
+        approval = await ctx.select(Approval, col(Approval.id) == id).first()
+        if approval is None:
+            return None
+        payload = {"approval_id": id, "kind": approval.kind, "reason": approval.reason, "run_id": approval.run_id}
+        found = await _of_agent(ctx, event, approval.agent_id, payload, approval.mission_id, approval.tool or "")
+        return found
+    if event is HookEvent.on_budget_exceeded:
+        budget = await ctx.select(Budget, col(Budget.id) == id).first()
+        if budget is None:
+            return None
+        payload = {"budget_id": id, "scope": budget.scope, "period": budget.period}
+        return await _of_agent(ctx, event, budget.agent_id, payload, budget.mission_id, crew_id=budget.crew_id)
+    if event is HookEvent.post_task_delegation:
+        given = await ctx.select(Assignment, col(Assignment.id) == id).first()
+        return None if given is None else await _of_agent(
+            ctx, event, given.assigned_to_id, {"assignment_id": id, "status": given.status}
+        )
+    asked = await ctx.select(PeerConversation, col(PeerConversation.id) == id).first()
+    return None if asked is None else await _of_agent(
+        ctx, event, asked.to_agent_id, {"conversation_id": id, "status": asked.status}
+    )
+
+
+async def _of_agent(
+    ctx: Context,
+    event: HookEvent,
+    agent_id: str | None,
+    payload: dict[str, Any],
+    mission_id: str | None = None,
+    tool_name: str = "",
+    crew_id: str | None = None,
+) -> Happening:
+    """With the crew and the slug of the agent, even if it is deleted."""
+    agent = None
+    if agent_id:
+        agent = await ctx.select(Agent, table_of(Agent).c.id == agent_id, including_deleted=True).first()
+    return Happening(
+        event,
+        ctx.workspace_id or "",
+        crew_id=crew_id or (agent.crew_id if agent is not None else None) or "",
+        agent_id=agent_id or "",
+        agent_slug="" if agent is None else agent.slug,
+        mission_id=mission_id or "",
+        tool_name=tool_name,
+        severity="warn" if event is HookEvent.on_budget_exceeded else "info",
+        payload=payload,
+    )
+
+
+class NoteHook(Input):
+    """The outcome of a hook that has run."""
+
+    hook_id: Id
+    event: HookEvent
+    handler_kind: HookHandler
+    outcome: HookOutcome
+    message: Annotated[str, Field(strict=True, max_length=DESCRIPTION)]
+    latency_ms: Int
+    blocking: Bool
+    handler_payload: Notes
+    crew_id: Id = ""
+    agent_id: Id = ""
+    mission_id: Id = ""
+    tool_name: Text = ""
+
+
+@command("hooks.note", Action.UPDATE, surfaces=NO_SURFACE)
+async def note_hook(ctx: Context, data: NoteHook) -> None:
+    """Record the outcome of a hook.
+
+    For the runtime: the journal has an entry of each hook that has run, and another if it blocks.
+    """
+    note(ctx, data)
+
+
+def note(ctx: Context, data: NoteHook) -> None:
+    good = data.outcome is HookOutcome.passed
+    about = {key: getattr(data, key) or None for key in ("crew_id", "agent_id", "mission_id")}
+    told = data.model_dump(exclude={"crew_id", "agent_id", "mission_id"}, mode="json")
+    kinds = ["hook.fired", *(["hook.blocked"] if data.outcome is HookOutcome.block else [])]
+    for kind in kinds:
+        ctx.record(
+            JournalEntry(
+                entry_type=kind,
+                severity=Severity.info if good else Severity.warn,
+                actor_type=JournalActor.system,
+                summary=cut(f"hook {data.hook_id} at {data.event}: {data.outcome}", LINE),
+                payload=told,
+                refs={"hook_id": data.hook_id},
+                **about,
+            )
+        )
