@@ -12,7 +12,7 @@ from runtime.adapters.loop import AgentLoop, Backoff
 from runtime.adapters.native.anthropic import Anthropic
 from runtime.adapters.native.openai import OpenAI
 from runtime.adapters.scripted import ScriptedAdapter
-from runtime.runs.job import Adapter, Consent, Failed, Job, Worker
+from runtime.runs.job import Adapter, Consent, Failed, Job, ToolHooks, Worker
 from runtime.runs.keys import Keys
 from runtime.runs.prompt import Prompt, assemble
 from runtime.runs.quarantine import Scan

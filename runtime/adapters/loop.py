@@ -42,6 +42,7 @@ from runtime.runs.job import (
     Outcome,
     Sink,
     StuckLoop,
+    ToolHooks,
     Waiting,
     over_budget,
 )

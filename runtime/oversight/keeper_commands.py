@@ -101,6 +101,8 @@ def _workdir(storage: Path, command: CommandOfAgent, stood: StoodIn | None) -> W
         return Workdir.of_crew(
             storage, workspace_id=command.workspace_id, crew_id=command.crew_id, agent_slug=command.agent_slug
         )
+    if not command.agent_id and not command.agent_slug:
+        return Workdir.of_nobody(storage, workspace_id=command.workspace_id)
     own = Workdir.of(
         storage,
         workspace_id=command.workspace_id,

@@ -30,6 +30,7 @@ from resolvers.staff.runs.work import RunClaim
 from runtime.runs.engine import RunEngine
 from runtime.runs.job import (
     BUDGET_EXCEEDED,
+    HOOK_BLOCKED,
     Failed,
     Interrupted,
     Job,
@@ -58,7 +59,6 @@ PATIENCE = 10.0  # seconds that an adapter may take to stop
 MOST_LEASES = 25
 """A run with this many leases may be what ends its workers: it is not resumed."""
 AGENT_GONE = "The agent was deleted"
-BLOCKED = "hook_blocked"
 INTERNAL = "The agent stopped because of an internal error"
 GIVEN_UP = "The run could not be ended in its workspace"
 SERVER_RESTART = "server_restart"
@@ -227,7 +227,7 @@ class Execution:
                 return replace(failed(reserved["refused"]), data={"reason": BUDGET_EXCEEDED})
             job = replace(job, max_cost=reserved["micros"])
         if job.hooked and (blocked := await _blocked(job)) is not None:
-            return replace(failed(blocked), exit_code=1, data={"reason": BLOCKED})
+            return replace(failed(blocked), exit_code=1, data={"reason": HOOK_BLOCKED})
         left = job.timeout_seconds - self.held.elapsed()
         if left <= 0:
             return self._too_late(job)

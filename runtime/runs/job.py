@@ -1,6 +1,6 @@
 """The interface of the runtime and its adapters: the work, the output, and the end."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
@@ -13,6 +13,8 @@ from resolvers.staff.runs.booking import Charge as Charge
 T = TypeVar("T")
 BUDGET_EXCEEDED = "budget_exceeded"
 """The reason in the metadata of a run that a budget did not let start, or go on."""
+HOOK_BLOCKED = "hook_blocked"
+"""The reason in the metadata of a run that a hook kept from its start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ OF_THE_WORKSPACE: Final[Mapping[str, str]] = {
     "credentials": "secrets are of the workspace",
     "crew_connections": "they lead to other crews",
     "feature_flag_overrides": "settings of the workspace",
+    "hooks": "an owner allows commands, in a workspace",
     "inbox_items": "of people of the workspace",
     "invitations": "they lead into the workspace",
     "journal_entries": "the journal is of the workspace",

@@ -15,6 +15,8 @@ from models.staff.hooks import CONFIGURED, Hook, HookEvent, HookHandler
 from resolvers.errors import forbidden
 from resolvers.kernel import (
     ENDS,
+    EVERYONE,
+    Absent,
     Action,
     Bool,
     ById,
@@ -23,21 +25,21 @@ from resolvers.kernel import (
     Id,
     Input,
     Output,
-    Patch,
     Refusal,
     Subject,
     Text,
     at_most,
     command,
+    graph,
     instance,
     invalid,
     procedure,
     within,
 )
 from resolvers.kernel.declarations.events import Time
-from resolvers.kernel.declarations.outputs import Absent
 from resolvers.rules.patterns import compiled
 
+graph(Hook, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
 HOOK = Subject(Hook, "id")
 NEWEST_FIRST = (col(Hook.created_at).desc(), col(Hook.id).desc())
 NO_CREW: Final = "Crew not found"
