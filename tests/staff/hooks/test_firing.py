@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -174,8 +175,7 @@ async def test_hooks_of_other_crews_workspaces_and_those_that_are_off(world: Wor
 
 
 async def test_the_first_block_stops_the_step(world: World) -> None:
-    work = job("hello")
-    work = type(work)(**{**{name: getattr(work, name) for name in work.__slots__}, "workspace_id": world.workspace.id})
+    work = replace(job("hello"), workspace_id=world.workspace.id)
     shell = {"event": "pre_agent_start", "handler_kind": "shell", "handler_config": {"command": "x"}}
     subagent = {"event": "pre_agent_start", "handler_kind": "subagent", "handler_config": {}}
     failing = await create(world, blocking=True, **subagent)
@@ -202,8 +202,7 @@ async def test_the_first_block_stops_the_step(world: World) -> None:
 
 
 async def test_an_error_blocks_if_the_hook_fails_closed(world: World) -> None:
-    work = job("hello")
-    work = type(work)(**{**{name: getattr(work, name) for name in work.__slots__}, "workspace_id": world.workspace.id})
+    work = replace(job("hello"), workspace_id=world.workspace.id)
     hook = await create(
         world, event="pre_tool_call", handler_kind="subagent", handler_config={"fail_closed": True}, blocking=True
     )
