@@ -196,6 +196,7 @@ async def create_hook(ctx: Context, data: CreateHook) -> HookView:
     )
     made.handler_config, made.secret = await _sealed(ctx, made.id, data.handler_config)
     _audit(ctx, made)
+    made.created_at = made.updated_at = await ctx.now()
     return shown(await ctx.insert(made))
 
 
