@@ -257,9 +257,6 @@ class _LoopRun:
             metadata = {"tool_use_id": use["id"], **({"is_error": True} if is_error else {})}
             content, metadata = self._kept(content, metadata)
             await self.sink.emit(ChatEventType.tool_result, content, metadata)
-            if self.loop._hooks is not None and refused is None:
-                withheld = str(metadata.get("scan_category", ""))
-                await self.loop._hooks.after_tool(self.job, use["name"], is_error=is_error, withheld=withheld)
             return {"id": use["id"], "content": content or NOTHING, "is_error": is_error}
 
         return await self.sink.step(name, body, acts=True)
@@ -273,7 +270,7 @@ class _LoopRun:
         if hooks is None or use["unreadable"] or use["name"] not in self.loop._tools:
             return None
         arguments = self.loop._redactor.redact_json(use["input"])
-        return await self.sink.step(f"{call} hooked", lambda: hooks.before_tool(self.job, use["name"], arguments))
+        return await self.sink.step(f"{call} hooked", lambda: hooks.before_tool(use["name"], arguments))
 
     async def _refused(self, call: str, use: ToolUse) -> str | None:
         """The reason to refuse the call, or None. Raises Waiting until a user has decided.

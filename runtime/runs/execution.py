@@ -30,7 +30,6 @@ from resolvers.staff.runs.work import RunClaim
 from runtime.runs.engine import RunEngine
 from runtime.runs.job import (
     BUDGET_EXCEEDED,
-    HOOK_BLOCKED,
     Failed,
     Interrupted,
     Job,
@@ -226,8 +225,6 @@ class Execution:
             if reserved["refused"] is not None:
                 return replace(failed(reserved["refused"]), data={"reason": BUDGET_EXCEEDED})
             job = replace(job, max_cost=reserved["micros"])
-        if job.hooked and (blocked := await _blocked(job)) is not None:
-            return replace(failed(blocked), exit_code=1, data={"reason": HOOK_BLOCKED})
         left = job.timeout_seconds - self.held.elapsed()
         if left <= 0:
             return self._too_late(job)
@@ -256,7 +253,8 @@ class Execution:
         await sink.open()
         if self.held.lost:  # while its tools were made ready
             raise Lost
-        task = asyncio.create_task(_carried_out(fitted, job, sink), name=f"run {self.claim.run_id}")
+        carrying = _hooked(fitted, job, sink) if job.hooked else _carried_out(fitted, job, sink)
+        task = asyncio.create_task(carrying, name=f"run {self.claim.run_id}")
         watched = [asyncio.create_task(self.held.stopping.wait()), asyncio.create_task(sink.broken.wait())]
         try:
             await asyncio.wait([task, *watched], timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -401,11 +399,17 @@ class Execution:
         return {"id": claim.run_id, "chat_id": claim.chat_id, "lease": claim.lease, "budgeted": self._budgeted}
 
 
-async def _blocked(job: Job) -> str | None:
-    """Why a hook keeps the run from its start. A process without hooks does not load them."""
+async def _hooked(fitted: Fitted, job: Job, sink: TurnSink) -> Outcome:
+    """With the hooks before its start, in a step: another worker does not ask again."""
+    from resolvers.staff.hooks.happenings import BLOCKED
     from runtime.staff.hooks import RunHooks
 
-    return await RunHooks().before_start(job)
+    hooks = RunHooks(job)
+    blocked = await sink.step("hooks before the start", hooks.before_start)
+    if blocked is not None:
+        return Outcome(error=blocked, exit_code=1, data={"reason": BLOCKED})
+    sink.hears = hooks.hears
+    return await _carried_out(fitted, job, sink)
 
 
 async def _carried_out(fitted: Fitted, job: Job, sink: TurnSink) -> Outcome:

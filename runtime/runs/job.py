@@ -13,8 +13,6 @@ from resolvers.staff.runs.booking import Charge as Charge
 T = TypeVar("T")
 BUDGET_EXCEEDED = "budget_exceeded"
 """The reason in the metadata of a run that a budget did not let start, or go on."""
-HOOK_BLOCKED = "hook_blocked"
-"""The reason in the metadata of a run that a hook kept from its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +152,10 @@ class Consent(Protocol):
 
 
 class ToolHooks(Protocol):
-    """Hooks of the workspace that run before and after a tool is used."""
+    """Hooks of the workspace that run before a tool is used."""
 
-    async def before_tool(self, job: Job, tool: str, arguments: Mapping[str, Any]) -> str | None:
+    async def before_tool(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
         """The reason to refuse the call, or None."""
-
-    async def after_tool(self, job: Job, tool: str, *, is_error: bool, withheld: str) -> None:
-        """`withheld`: the category for which the result was withheld, if it was."""
 
 
 class Adapter(Protocol):

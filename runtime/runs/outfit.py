@@ -196,7 +196,7 @@ def _hooks(job: Job) -> ToolHooks | None:
         return None
     from runtime.staff.hooks import RunHooks
 
-    return RunHooks()
+    return RunHooks(job)
 
 
 async def _begun(sandbox: ContainerSandbox, workdir: Workdir, sink: Sink) -> None:

@@ -98,6 +98,8 @@ class TurnSink:
         """
         self._saying: dict[str, list[dict[str, Any]]] = {}  # of steps that have not ended
         self._trace = Trace(self._spanned)
+        self.hears: Callable[[ChatEventType, str, Mapping[str, Any]], None] | None = None
+        """Hears of every event that is no piece of a stream, as readers see it."""
 
     async def open(self) -> None:
         """Reads the state that earlier workers have stored. Raises Lost."""
@@ -131,7 +133,10 @@ class TurnSink:
             self._add(type, self._guard.feed(type, content), metadata, step)
         else:
             self._release()
-            self._add(type, *self._guarded(type, content, metadata), step)
+            content, metadata = self._guarded(type, content, metadata)
+            if self.hears is not None:
+                self.hears(type, content, metadata or {})
+            self._add(type, content, metadata, step)
         if self._same_calls >= SAME_CALLS:
             raise self._end_with(
                 StuckLoop(f"The agent called the same tool with the same input {SAME_CALLS} times in a row")

@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -13,6 +13,7 @@ import orjson
 from models.bounds import DESCRIPTION, LINE, cut
 from models.sealed import Sealed
 from models.staff.hooks import Hook, HookEvent, HookHandler, HookOutcome
+from models.staff.runs import ChatEventType
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.outbound import Policy as Reachable
@@ -20,26 +21,28 @@ from resolvers.instance.ports import CommandOfAgent, NotRun
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.instance.vault import Unopenable
+from resolvers.rules.known_sets import redactor_of
+from resolvers.rules.redaction import Redactor
 from resolvers.staff.crews.network import network_of
 from resolvers.staff.hooks.happenings import (
     FIRE,
     FOLLOW,
-    SPREAD,
     FoundHook,
     Happening,
     NoteHook,
     OfFiring,
-    OfHappening,
+    Started,
     enqueue_happenings,
     happening_of,
     hooks_at,
     note,
     note_hook,
-    spread,
+    started_by,
 )
 from resolvers.staff.hooks.hooks import DEFAULT_SECONDS, MOST_SECONDS
+from resolvers.staff.runs.questions import TRIGGER as QUESTION
 from runtime.egress import ConnectionRefused, Endpoint, Policy
-from runtime.engine.background import Work, carries
+from runtime.engine.background import Work, carries, taken
 from runtime.engine.clocks import Tick, ticks
 from runtime.runs.job import Job
 from runtime.runs.storable import size_of, storable
@@ -54,6 +57,12 @@ LARGEST: Final = 64 << 10
 TOO_LARGE: Final = orjson.dumps({"left_out": "the payload has more than 64 KiB"}).decode()
 NO_RUNNER: Final = "No runner of subagents is configured"
 GRACE: Final = 30.0
+"""Seconds that a command may take to be started, beside its own."""
+AT_ONCE: Final = 4
+MOST_WAITING: Final = 200
+"""Hooks beside one run."""
+_TASKS: Final = set[asyncio.Task[None]]()
+"""What the event loop alone refers to may be collected before it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,42 +81,59 @@ class Fired:
 
 
 async def fire(hook: FoundHook, happening: Happening) -> Fired:
-    """Runs a hook once. Never raises but for cancellation."""
-    began, seconds = time.monotonic(), float(hook.handler_config.get("timeout_secs", DEFAULT_SECONDS))
+    """Runs a hook once. Secrets in its output are redacted. Never raises but for cancellation."""
+    began = time.monotonic()
     try:
-        if hook.handler_kind is HookHandler.http:
-            made = await _called(hook, happening, seconds)
-        elif hook.handler_kind is HookHandler.shell:
-            made = await _commanded(hook, happening, seconds)
-        else:
-            made = Fired(HookOutcome.error, NO_RUNNER)
+        seconds = float(hook.handler_config.get("timeout_secs", DEFAULT_SECONDS))
+        async with asyncio.timeout(seconds + GRACE):
+            made = await _handled(hook, happening, seconds)
+    except TimeoutError:
+        made = Fired(HookOutcome.error, f"The hook did not end within {seconds + GRACE:g} seconds")
     except Exception as error:
         log.warning("hook failed", hook_id=hook.id, error=type(error).__name__)
         made = Fired(HookOutcome.error, "The hook failed because of an internal error")
-    return Fired(made.outcome, made.message, made.payload, int((time.monotonic() - began) * 1000))
+    return replace(made, ms=int((time.monotonic() - began) * 1000))
 
 
-async def _called(hook: FoundHook, happening: Happening, seconds: float) -> Fired:
+async def _handled(hook: FoundHook, happening: Happening, seconds: float) -> Fired:
+    if hook.handler_kind is HookHandler.http:
+        try:
+            secret = await _opened(hook)
+        except Unopenable:
+            return Fired(HookOutcome.error, "The secret of the hook cannot be opened")
+        made = await _called(hook, happening, seconds, secret)
+        redactor = await redactor_of((secret,) if secret else ())
+    elif hook.handler_kind is HookHandler.shell:
+        made, redactor = await _commanded(hook, happening, seconds), Redactor()
+    else:
+        return Fired(HookOutcome.error, NO_RUNNER)
+    return replace(made, message=redactor.redact(made.message), payload=redactor.redact_json(dict(made.payload)))
+
+
+async def _opened(hook: FoundHook) -> str:
+    """Empty if the hook has no secret. Raises Unopenable."""
+    if hook.secret is None:
+        return ""
+    opened = await instance.vault.open(Sealed(hook.secret), table=Hook, column="secret", row_id=hook.id)
+    return opened.reveal()
+
+
+async def _called(hook: FoundHook, happening: Happening, seconds: float, secret: str) -> Fired:
     url = str(hook.handler_config["url"])
     if (refused := await _kept_in(happening, url)) is not None:
         return Fired(HookOutcome.block, refused)
     body = orjson.dumps(_told(happening), default=str)
     headers = {"content-type": "application/json", "user-agent": AGENT}
-    if hook.secret is not None:
-        try:
-            sealed = Sealed(hook.secret)
-            opened = await instance.vault.open(sealed, table=Hook, column="secret", row_id=hook.id)
-        except Unopenable:
-            return Fired(HookOutcome.error, "The secret of the hook cannot be opened")
-        signature = hmac.new(opened.reveal().encode(), body, hashlib.sha256).hexdigest()
+    if secret:
+        signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         headers["x-crewship-signature"] = f"sha256={signature}"
     reachable = Reachable.PRIVATE_TOO if instance.settings.hooks_allow_private else Reachable.PUBLIC
     try:
         async with instance.http(reachable, timeout=seconds, most=ANSWER, cut=True) as http:
             answer = await http.post(url, body, headers=headers)
     except Refusal as refusal:
-        refused = refusal.code is Code.BAD_REQUEST  # the address may not be called
-        return Fired(HookOutcome.block if refused else HookOutcome.error, cut(refusal.detail, LINE))
+        is_forbidden = refusal.code is Code.BAD_REQUEST  # the address may not be called
+        return Fired(HookOutcome.block if is_forbidden else HookOutcome.error, cut(refusal.detail, LINE))
     text = answer.body.decode(errors="replace").replace("\0", "")[:ANSWER]
     good = 200 <= answer.status < 300
     outcome = HookOutcome.passed if good else HookOutcome.block
@@ -183,48 +209,98 @@ def noted(hook: FoundHook, happening: Happening, fired: Fired) -> dict[str, Any]
 
 
 class RunHooks:
-    """The hooks of one run's events, run by its worker. Hooks that do not block run beside it."""
+    """The hooks of one run's events, run by its worker. Hooks that do not block run beside it.
 
-    def __init__(self) -> None:
-        self._beside = set[asyncio.Task[None]]()
+    Events of tools are those that readers of the run are shown, so they are the same for every adapter.
+    """
 
-    async def before_start(self, job: Job) -> str | None:
+    def __init__(self, job: Job) -> None:
+        self._job, self._started = job, Started()
+        self._tools = dict[str, str]()  # calls without a result
+        self._free, self._waiting = asyncio.Semaphore(AT_ONCE), 0
+
+    async def before_start(self) -> str | None:
         """Why the run must not start; None if nothing stops it."""
-        told = {"run_id": job.run_id, "chat_id": job.chat_id}
-        return await self._happens(_happening(job, HookEvent.pre_agent_start, told))
+        run = {"run_id": self._job.run_id, "chat_id": self._job.chat_id}
+        started = await self._begin()
+        if started.assignment_id:
+            task = {**run, "assignment_id": started.assignment_id}
+            if (refused := await self._happens(HookEvent.pre_task_delegation, task)) is not None:
+                return refused
+        elif started.trigger_type == QUESTION:
+            question = {**run, "conversation_id": self._job.run_id}  # which has the id of its run
+            if (refused := await self._happens(HookEvent.pre_peer_conversation, question)) is not None:
+                return refused
+        return await self._happens(HookEvent.pre_agent_start, run)
 
-    async def before_tool(self, job: Job, tool: str, arguments: Mapping[str, Any]) -> str | None:
+    async def before_tool(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
         """Why the tool must not be called; None if nothing stops it."""
-        told = {"run_id": job.run_id, "input": _shown(arguments)}
-        return await self._happens(_happening(job, HookEvent.pre_tool_call, told, tool))
+        payload = {"run_id": self._job.run_id, "input": _shown(arguments)}
+        return await self._happens(HookEvent.pre_tool_call, payload, tool)
 
-    async def after_tool(self, job: Job, tool: str, *, is_error: bool, withheld: str) -> None:
-        """`withheld`: why the guard withheld the result, if it did."""
-        told = {"run_id": job.run_id, "is_error": is_error}
-        await self._happens(_happening(job, HookEvent.post_tool_call, told, tool))
-        if withheld:
-            caught = {"run_id": job.run_id, "category": withheld}
-            await self._happens(_happening(job, HookEvent.on_guardrail_triggered, caught, tool, "warn"))
+    def hears(self, type: ChatEventType, content: str, metadata: Mapping[str, Any]) -> None:
+        """An event of the run, as readers see it."""
+        if type == ChatEventType.tool_call and len(self._tools) < MOST_WAITING:
+            self._tools[str(metadata.get("tool_id", ""))] = str(metadata.get("tool_name") or content)
+        elif type == ChatEventType.tool_result:
+            tool = self._tools.pop(str(metadata.get("tool_use_id", "")), "")
+            self._beside(self._after_tool(tool, dict(metadata)))
 
-    async def _happens(self, happening: Happening) -> str | None:
-        found = await hooks_at(happening)
+    async def _after_tool(self, tool: str, metadata: Mapping[str, Any]) -> None:
+        run = {"run_id": self._job.run_id}
+        await self._happens(HookEvent.post_tool_call, {**run, "is_error": metadata.get("is_error") is True}, tool)
+        if metadata.get("scan_quarantined") is True:
+            caught = {**run, "category": str(metadata.get("scan_category", ""))}
+            await self._happens(HookEvent.on_guardrail_triggered, caught, tool, "warn")
+
+    async def _begin(self) -> Started:
+        if self._started == Started():
+            self._started = await taken(lambda: started_by(self._job.workspace_id, self._job.run_id))
+        return self._started
+
+    async def _happens(
+        self, event: HookEvent, payload: dict[str, Any], tool: str = "", severity: str = "info"
+    ) -> str | None:
+        agent, started = self._job.agent, await self._begin()
+        happening = Happening(
+            event,
+            self._job.workspace_id,
+            crew_id=agent.crew_id or "",
+            agent_id=agent.id,
+            agent_slug=agent.slug,
+            mission_id=started.mission_id,
+            tool_name=tool,
+            severity=severity,
+            payload=payload,
+        )
+        found = await taken(lambda: hooks_at(happening))
         for hook in [hook for hook in found if hook.blocking]:
             fired = await _fired(hook, happening)
             if fired.stops(hook):
-                return f"{happening.event} hook blocked: hooks: blocked by {hook.id}: {fired.message}"
+                return f"{event} hook blocked: hooks: blocked by {hook.id}: {fired.message}"
         for hook in [hook for hook in found if not hook.blocking]:
-            task = asyncio.create_task(_beside(hook, happening), name=f"hook {hook.id}")
-            self._beside.add(task)
-            task.add_done_callback(self._beside.discard)
+            self._beside(_fired(hook, happening))
         return None
 
+    def _beside(self, work: Coroutine[Any, Any, Any]) -> None:
+        if self._waiting >= MOST_WAITING:
+            work.close()
+            log.warning("too many hooks of one run wait: one is left out", run_id=self._job.run_id)
+            return
+        self._waiting += 1
+        task = asyncio.create_task(self._in_turn(work), name=f"hook of {self._job.run_id}")
+        _TASKS.add(task)
+        task.add_done_callback(_TASKS.discard)
 
-def _happening(
-    job: Job, event: HookEvent, payload: dict[str, Any], tool: str = "", severity: str = "info"
-) -> Happening:
-    agent = job.agent
-    whose = {"crew_id": agent.crew_id or "", "agent_id": agent.id, "agent_slug": agent.slug}
-    return Happening(event, job.workspace_id, **whose, tool_name=tool, severity=severity, payload=payload)
+    async def _in_turn(self, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            async with self._free:
+                await work
+        except Exception as error:
+            log.warning("hooks of an event were not run", run_id=self._job.run_id, error=type(error).__name__)
+        finally:
+            work.close()
+            self._waiting -= 1
 
 
 def _shown(arguments: Mapping[str, Any]) -> Any:
@@ -234,15 +310,12 @@ def _shown(arguments: Mapping[str, Any]) -> Any:
 
 async def _fired(hook: FoundHook, happening: Happening) -> Fired:
     fired = await fire(hook, happening)
-    await note_hook(Caller.service(SERVICE, happening.workspace_id), noted(hook, happening, fired))
-    return fired
-
-
-async def _beside(hook: FoundHook, happening: Happening) -> None:
+    entry, caller = noted(hook, happening, fired), Caller.service(SERVICE, happening.workspace_id)
     try:
-        await _fired(hook, happening)
-    except Exception as error:
+        await taken(lambda: note_hook(caller, entry))
+    except Exception as error:  # the outcome counts all the same
         log.warning("the outcome of a hook is not recorded", hook_id=hook.id, error=type(error).__name__)
+    return fired
 
 
 # ---- behind the facts ------------------------------------------------------------------------------------------------
@@ -252,14 +325,6 @@ async def _beside(hook: FoundHook, happening: Happening) -> None:
 async def follow_outbox(tick: Tick) -> None:
     while await tick.write(enqueue_happenings):
         pass
-
-
-@carries(SPREAD)
-async def spread_happening(work: Work, data: OfHappening) -> None:
-    happening = await work.read(lambda ctx: happening_of(ctx, data))
-    hooks = [] if happening is None else await hooks_at(happening)
-    if hooks:
-        await work.write("spread", lambda ctx: spread(ctx, data, hooks))
 
 
 @carries(FIRE)

@@ -22,7 +22,7 @@ from models.staff.agents import Agent
 from models.staff.assignments import PeerConversation
 from models.staff.hooks import Hook, HookEvent, HookHandler, HookOutcome
 from models.staff.runs import Run
-from models.work.missions import Assignment
+from models.work.missions import Assignment, AssignmentStatus
 from resolvers.kernel import (
     NO_SURFACE,
     AcrossWorkspaces,
@@ -50,34 +50,30 @@ OF_EVENTS: Final = {
     "run.failed": HookEvent.post_agent_stop,
     "approval.created": HookEvent.on_approval_requested,
     "budget.exceeded": HookEvent.on_budget_exceeded,
-    "assignment_completed": HookEvent.post_task_delegation,
-    "assignment_failed": HookEvent.post_task_delegation,
-    "peer_query_completed": HookEvent.post_peer_conversation,
-    "peer_query_failed": HookEvent.post_peer_conversation,
+    "assignment.updated": HookEvent.post_task_delegation,
+    "peer_conversation.updated": HookEvent.post_peer_conversation,
 }
 """Types of the outbox, and the events of hooks that they are."""
+FOLLOWED: Final = tuple(dict.fromkeys(OF_EVENTS.values()))
 SHOWN: Final = ("id", "event", "handler_kind", "handler_config", "matcher", "blocking", "secret")
+OF_PLACE: Final = ("id", "workspace_id", "event", "created_at")
 MOST: Final = 500
 
 
-class OfHappening(Input):
-    """`kind`: a type of the outbox; `subject_id`: what it is about."""
+class OfFiring(Input):
+    """`kind`: a type of the outbox; `subject_id`: what it is about; `place`: its place in the outbox."""
 
+    hook_id: Id
     kind: Id
     subject_id: Id
+    place: Id
 
 
-class OfFiring(OfHappening):
-    hook_id: Id
-
-
-SPREAD = job("hooks.spread", OfHappening, unique="{kind}:{subject_id}")
-"""Enqueues a job for each hook of an event."""
-FIRE = job("hooks.fire", OfFiring, unique="{kind}:{subject_id}:{hook_id}", attempts=3)
-"""Runs one hook."""
+FIRE = job("hooks.fire", OfFiring, unique="{hook_id}:{place}", attempts=3)
+"""Runs one hook for one event."""
 FOLLOW = clock("hooks.follow", every=timedelta(seconds=1), when=news("hooks", Hook))
 """Looks in the outbox for events of hooks; without hooks it does nothing."""
-ENABLED = (col(Hook.enabled),)
+LIVE: Final = (col(Hook.enabled), col(Hook.event).in_(FOLLOWED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,52 +136,72 @@ async def hooks_at(happening: Happening) -> list[FoundHook]:
 
 
 async def enqueue_happenings(rows: AcrossWorkspaces) -> bool:
-    """Enqueues a job for each event that hooks may be for. Returns whether there may be more."""
-    events, more = await follow(rows, "hooks", Hook, ENABLED, list(OF_EVENTS))
+    """Enqueues a job for each hook of each event. Returns whether there may be more.
+
+    A hook is not run for events from before it was made: while there are no hooks, the place in the outbox stays.
+    """
+    events, more = await follow(rows, "hooks", Hook, LIVE, list(OF_EVENTS))
+    hooks = await _hooks_of(rows, events) if events else []
     for event in events:
-        payload = event["payload"]
-        subject = payload.get("run_id") if event["type"].startswith("run.") else payload.get("id")
-        if isinstance(subject, str):
-            rows.enqueue(SPREAD, event["workspace_id"], kind=event["type"], subject_id=subject)
+        subject = _subject_of(event)
+        for hook in hooks:
+            same = hook["workspace_id"] == event["workspace_id"] and hook["event"] == OF_EVENTS[event["type"]]
+            if subject is not None and same and hook["created_at"] <= event["created_at"]:
+                ids = {"hook_id": hook["id"], "kind": event["type"], "subject_id": subject}
+                rows.enqueue(FIRE, event["workspace_id"], place=f"{event['xid']}-{event['seq']}", **ids)
     return more
 
 
-async def spread(ctx: Context, data: OfHappening, hooks: list[FoundHook]) -> None:
-    for hook in hooks:
-        ctx.enqueue(FIRE, kind=data.kind, subject_id=data.subject_id, hook_id=hook.id)
+async def _hooks_of(rows: AcrossWorkspaces, events: list[Any]) -> list[Any]:
+    places = list({event["workspace_id"] for event in events})
+    return await rows.everywhere.select(Hook, *LIVE, col(Hook.workspace_id).in_(places), columns=OF_PLACE)
 
 
-async def happening_of(ctx: Context, data: OfHappening) -> Happening | None:
+def _subject_of(event: Any) -> str | None:
+    """None for an event of work that begins."""
+    payload = event["payload"]
+    if payload.get("status") == AssignmentStatus.RUNNING:
+        return None
+    subject = payload.get("run_id") if event["type"].startswith("run.") else payload.get("id")
+    return subject if isinstance(subject, str) else None
+
+
+async def happening_of(ctx: Context, data: OfFiring) -> Happening | None:
     """None where its subject is gone, or no hook is to follow."""
     event, id = OF_EVENTS[data.kind], data.subject_id
     if event is HookEvent.post_agent_stop:
-        run = await ctx.select(Run, col(Run.id) == id).first()
-        if run is None or (run.data or {}).get("reason") == BLOCKED:
-            return None
-        payload = {"run_id": run.id, "status": run.status, "error": run.error_message, "exit_code": run.exit_code}
-        return await _of_agent(ctx, event, run.agent_id, payload, run.mission_id)
+        return await _stopped(ctx, id)
     if event is HookEvent.on_approval_requested:
-        approval = await ctx.select(Approval, col(Approval.id) == id).first()
+        approval = await ctx.select(Approval, col(Approval.id) == id, including_hidden=True).first()
         if approval is None:
             return None
         payload = {"approval_id": id, "kind": approval.kind, "reason": approval.reason, "run_id": approval.run_id}
-        found = await _of_agent(ctx, event, approval.agent_id, payload, approval.mission_id, approval.tool or "")
-        return found
+        about = {"mission_id": approval.mission_id, "tool_name": approval.tool or ""}
+        return await _of_agent(ctx, event, approval.agent_id, payload, **about)
     if event is HookEvent.on_budget_exceeded:
-        budget = await ctx.select(Budget, col(Budget.id) == id).first()
+        budget = await ctx.select(Budget, col(Budget.id) == id, including_hidden=True).first()
         if budget is None:
             return None
         payload = {"budget_id": id, "scope": budget.scope, "period": budget.period}
-        return await _of_agent(ctx, event, budget.agent_id, payload, budget.mission_id, crew_id=budget.crew_id)
+        about = {"mission_id": budget.mission_id, "crew_id": budget.crew_id, "severity": "warn"}
+        return await _of_agent(ctx, event, budget.agent_id, payload, **about)
     if event is HookEvent.post_task_delegation:
-        given = await ctx.select(Assignment, col(Assignment.id) == id).first()
-        return None if given is None else await _of_agent(
-            ctx, event, given.assigned_to_id, {"assignment_id": id, "status": given.status}
-        )
-    asked = await ctx.select(PeerConversation, col(PeerConversation.id) == id).first()
-    return None if asked is None else await _of_agent(
-        ctx, event, asked.to_agent_id, {"conversation_id": id, "status": asked.status}
-    )
+        given = await ctx.select(Assignment, col(Assignment.id) == id, including_hidden=True).first()
+        if given is None:
+            return None
+        return await _of_agent(ctx, event, given.assigned_to_id, {"assignment_id": id, "status": given.status})
+    asked = await ctx.select(PeerConversation, col(PeerConversation.id) == id, including_hidden=True).first()
+    if asked is None:
+        return None
+    return await _of_agent(ctx, event, asked.to_agent_id, {"conversation_id": id, "status": asked.status})
+
+
+async def _stopped(ctx: Context, run_id: str) -> Happening | None:
+    run = await ctx.select(Run, col(Run.id) == run_id, including_hidden=True).first()
+    if run is None or (run.data or {}).get("reason") == BLOCKED:
+        return None
+    payload = {"run_id": run.id, "status": run.status, "error": run.error_message, "exit_code": run.exit_code}
+    return await _of_agent(ctx, HookEvent.post_agent_stop, run.agent_id, payload, mission_id=run.mission_id)
 
 
 async def _of_agent(
@@ -193,9 +209,11 @@ async def _of_agent(
     event: HookEvent,
     agent_id: str | None,
     payload: dict[str, Any],
+    *,
     mission_id: str | None = None,
     tool_name: str = "",
     crew_id: str | None = None,
+    severity: str = "info",
 ) -> Happening:
     """With the crew and the slug of the agent, even if it is deleted."""
     agent = None
@@ -209,9 +227,28 @@ async def _of_agent(
         agent_slug="" if agent is None else agent.slug,
         mission_id=mission_id or "",
         tool_name=tool_name,
-        severity="warn" if event is HookEvent.on_budget_exceeded else "info",
+        severity=severity,
         payload=payload,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a run is for: ids of its mission and of the assignment that it works on, and what triggered it."""
+
+    mission_id: str = ""
+    assignment_id: str = ""
+    trigger_type: str = ""
+
+
+async def started_by(workspace_id: str, run_id: str) -> Started:
+    async def find(rows: AcrossWorkspaces) -> Started:
+        columns = ("mission_id", "assignment_id", "trigger_type")
+        for run in await rows.within(workspace_id).select(Run, col(Run.id) == run_id, columns=columns):
+            return Started(*[run[name] or "" for name in columns])
+        return Started()
+
+    return await across_workspaces(find)
 
 
 class NoteHook(Input):

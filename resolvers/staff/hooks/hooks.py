@@ -49,7 +49,9 @@ SHELL_IS_OWNERS: Final = "Hooks that run commands require the role OWNER"
 DEFAULT_SECONDS: Final = 30
 MOST_SECONDS: Final = 3600
 SECONDS_OF_CALLS: Final = 300
-SECRET, MASKED: Final = "secret", "********"
+SECRET: Final = "secret"
+MASKED: Final = "********"
+MASKED_AT_FIRST: Final = "a new hook requires the secret itself, not its mask"
 NEEDED: Final = {HookHandler.http: ("url", URL), HookHandler.shell: ("command", DESCRIPTION)}
 
 
@@ -182,6 +184,8 @@ async def create_hook(ctx: Context, data: CreateHook) -> HookView:
     _may_be(ctx, data.handler_kind)
     crew_id = await _crew(ctx, data.crew_id)
     _checked(data.handler_kind, data.handler_config)
+    if data.handler_config.get(SECRET) == MASKED:
+        raise invalid("handler_config", MASKED_AT_FIRST)
     await ctx.lock(f"hooks of {ctx.workspace_id}")
     if await ctx.select(Hook).count() >= MOST_HOOKS:
         raise Refusal(Code.CONFLICT, FULL)
@@ -216,9 +220,9 @@ async def update_hook(ctx: Context, hook: Hook, data: UpdateHook) -> HookView:
         changes["crew_id"] = await _crew(ctx, data.crew_id)
     if data.handler_config is not None:
         _checked(kind, data.handler_config)
-        same = data.handler_config.get(SECRET) == MASKED
         config, secret = await _sealed(ctx, hook.id, data.handler_config)
-        changes |= {"handler_config": config, "secret": hook.secret if same else secret}
+        same = data.handler_config.get(SECRET) == MASKED
+        changes |= {"handler_config": config} | ({} if same else {"secret": secret})
     elif data.handler_kind is not None:
         _checked(kind, hook.handler_config)
     if data.matcher is not None:
@@ -311,7 +315,7 @@ async def _sealed(ctx: Context, id: str, config: dict[str, Any]) -> tuple[dict[s
     """The configuration without its secret, and the secret, sealed."""
     rest = {name: value for name, value in config.items() if name != SECRET}
     secret = config.get(SECRET)
-    if not secret:
+    if not secret or secret == MASKED:
         return rest, None
     place = ctx.workspace_id
     return rest, await instance.vault.seal(secret, table=Hook, column="secret", row_id=id, workspace_id=place)
