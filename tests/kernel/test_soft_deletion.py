@@ -67,6 +67,7 @@ EFFECTS: dict[tuple[str, str, str], tuple[str, str]] = {
     ("crews", "crew_connections", "to_crew_id"): (KEPT, "connections are left as they are (contract)"),
     ("crews", "crew_integrations", "crew_id"): (KEPT, HIDDEN),
     ("crews", "crew_members", "crew_id"): (GONE, "memberships are removed for good (contract)"),
+    ("crews", "hooks", "crew_id"): (KEPT, "listed until removed (contract); no work of the crew is left"),
     ("crews", "recurring_issues", "crew_id"): (KEPT, ASKED),
     ("crews", "skill_proposals", "crew_id"): (KEPT, HIDDEN),
     ("crews", "routine_runs", "invoking_crew_id"): (KEPT, HISTORY),

@@ -65,6 +65,7 @@ from models.staff.chats import (
 )
 from models.staff.crews import Crew, CrewConnection, CrewMember
 from models.staff.memory import MemoryConfig, MemoryTier, MemoryVersion
+from models.staff.hooks import Hook, HookEvent, HookHandler
 from models.staff.runners import Runner, RunnerCall
 from models.staff.runs import Run, RunFrame, RunStep, RunTag
 from models.staff.webhooks import WebhookReceipt
@@ -315,6 +316,7 @@ def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
             **here,
         ),
         NotificationChannel(type=ChannelType.webhook, url="https://example.org", events=["run.failed"], **here),
+        Hook(event=HookEvent.pre_tool_call, handler_kind=HookHandler.subagent, **here),
         (hook := WebhookEndpoint(name=name, url="https://example.org", event_types=["*"], **here)),
         WebhookDelivery(
             endpoint_id=hook.id, event_type="x", subject="x", payload={}, xid=1, seq=1, happened_at=now(), **here

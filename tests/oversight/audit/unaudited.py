@@ -26,7 +26,7 @@ UNAUDITED: dict[str, str] = {
         ("files.report", "keeper.consolidate_card", "keeper.review_memory", "keeper.write_user_model"), _RUNTIME_TOLD
     ),
     **dict.fromkeys(("keeper.review_own_skill", "skills.note_use"), _RUNTIME_TOLD),
-    **dict.fromkeys(("internal.cost.record", "journal.emit_internal", "mcp_calls.record"), _LOG),
+    **dict.fromkeys(("hooks.note", "internal.cost.record", "journal.emit_internal", "mcp_calls.record"), _LOG),
     **dict.fromkeys(("internal.notifications.send", "webhooks.note_refused", "webhooks.trigger"), _LOG),
     **dict.fromkeys(("auth.google_redirect", "auth.oidc_redirect"), _FIRST_HALF),
     **dict.fromkeys(("auth.passkey_options", "auth.passkey_sign_in_options"), _FIRST_HALF),
