@@ -264,12 +264,21 @@ async def test_a_hook_that_never_answers_ends_in_time(world: World, monkeypatch:
 async def test_secrets_in_answers_are_not_recorded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither that of the hook nor what looks like one."""
     key = "sk-ant-api03-" + "a" * 90
-    receiver = Receiver()
-    receiver.says = f"storm-of-secrets {key}".encode()
-    async with receiver.listening():
-        hook = await one(world, handler_config={"url": receiver.url, "secret": "storm-of-secrets"})
-        with private_addresses():
-            fired = await fire(hook, happening(world))
+    said = f"storm-of-secrets {key}".encode()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 X\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (len(said), said))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    hook = await one(world, handler_config={"url": url, "secret": "storm-of-secrets"})
+    with private_addresses():
+        fired = await fire(hook, happening(world))
+    server.close()
+    assert fired.outcome is HookOutcome.block
     monkeypatch.setattr(instance, "commands", Commands(Ran(1, key)))
     await world.database.execute("DELETE FROM hooks")
     shell = await one(world, handler_kind="shell", handler_config={"command": "x"})
