@@ -162,6 +162,8 @@ async def _commanded(hook: FoundHook, happening: Happening, seconds: float) -> F
         _environment(happening),
         seconds,
     )
+    if instance.commands is None:
+        return Fired(HookOutcome.error, "This process runs no commands")
     try:
         ran = await instance.commands.run(command)
     except NotRun as reason:

@@ -64,8 +64,8 @@ from models.staff.chats import (
     MessageRole,
 )
 from models.staff.crews import Crew, CrewConnection, CrewMember
-from models.staff.memory import MemoryConfig, MemoryTier, MemoryVersion
 from models.staff.hooks import Hook, HookEvent, HookHandler
+from models.staff.memory import MemoryConfig, MemoryTier, MemoryVersion
 from models.staff.runners import Runner, RunnerCall
 from models.staff.runs import Run, RunFrame, RunStep, RunTag
 from models.staff.webhooks import WebhookReceipt

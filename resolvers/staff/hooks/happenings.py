@@ -176,7 +176,7 @@ async def happening_of(ctx: Context, data: OfFiring) -> Happening | None:
         if approval is None:
             return None
         payload = {"approval_id": id, "kind": approval.kind, "reason": approval.reason, "run_id": approval.run_id}
-        about = {"mission_id": approval.mission_id, "tool_name": approval.tool or ""}
+        about: dict[str, Any] = {"mission_id": approval.mission_id, "tool_name": approval.tool or ""}
         return await _of_agent(ctx, event, approval.agent_id, payload, **about)
     if event is HookEvent.on_budget_exceeded:
         budget = await ctx.select(Budget, col(Budget.id) == id, including_hidden=True).first()
@@ -279,7 +279,7 @@ async def note_hook(ctx: Context, data: NoteHook) -> None:
 
 def note(ctx: Context, data: NoteHook) -> None:
     good = data.outcome is HookOutcome.passed
-    about = {key: getattr(data, key) or None for key in ("crew_id", "agent_id", "mission_id")}
+    about: dict[str, Any] = {key: getattr(data, key) or None for key in ("crew_id", "agent_id", "mission_id")}
     told = data.model_dump(exclude={"crew_id", "agent_id", "mission_id"}, mode="json")
     kinds = ["hook.fired", *(["hook.blocked"] if data.outcome is HookOutcome.block else [])]
     for kind in kinds:

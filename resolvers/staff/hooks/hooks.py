@@ -96,8 +96,8 @@ class ListHooks(Input):
 
 class CreateHook(Input):
     """`handler_config` of an HTTP hook: `url`, `secret`, `timeout_secs` (30 by default, at most 300); of a command:
-    `command`, `timeout_secs` (at most an hour). With `fail_closed`, an error blocks as a refusal does. Without `crew_id`
-    the hook is for all crews.
+    `command`, `timeout_secs` (at most an hour). With `fail_closed`, an error blocks as a refusal does. A hook without
+    `crew_id` is for all crews.
     """
 
     event: HookEvent

@@ -88,7 +88,8 @@ class Briefing(Output):
     """`history` has the messages of users and agents in the chat before this run, oldest first.
 
     The text of another agent of a group begins with its name. The turn that started the run is not included.
-    `budgeted`: money may have to be reserved for the run; `hooked`: hooks may be for its events. `runner_id`: the runner that executes its tools.
+    `budgeted`: money may have to be reserved for the run; `hooked`: hooks may be for its events. `runner_id`: the
+    runner that executes its tools.
     """
 
     agent: BriefedAgent

@@ -178,9 +178,7 @@ async def test_hooks_of_other_crews_workspaces_and_those_that_are_off(world: Wor
     first = await create(world, event="pre_tool_call", crew_id=crew.id)
     second = await create(world, event="pre_tool_call")
     await create(world, event="pre_tool_call", enabled=False)
-    await world.add(
-        Hook(event=HookEvent.pre_tool_call, handler_kind=HookHandler.subagent, workspace_id=world.other.id)
-    )
+    await world.add(Hook(event=HookEvent.pre_tool_call, handler_kind=HookHandler.subagent, workspace_id=world.other.id))
     assert [hook.id for hook in await hooks_at(happening(world))] == [second["id"]]
     assert [hook.id for hook in await hooks_at(happening(world, crew_id=crew.id))] == [first["id"], second["id"]]
 

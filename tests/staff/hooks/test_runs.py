@@ -13,9 +13,11 @@ from models.work.missions import Assignment
 from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
 from resolvers.kernel import instance
 from resolvers.rules.redaction import Redactor
+from resolvers.staff.hooks.happenings import FOLLOW
 from runtime.adapters.conversation import Answer
 from runtime.adapters.loop import AgentLoop
 from runtime.engine.background import carried
+from runtime.engine.clocks import ticking
 from runtime.engine.liveness import Rhythm
 from runtime.engine.service import Runtime
 from runtime.runs.job import Job, Outcome, Sink
@@ -307,7 +309,8 @@ async def test_the_end_of_a_run_is_followed_once(
     await hook(estate, HookEvent.post_agent_stop, enabled=False)
     await hook(estate, HookEvent.pre_agent_start, matcher={"agent_ids": [kept.id]})
     commands.answers["pre_agent_start"] = Ran(1, "no")
-    runtime = Runtime(estate.settings, Wardrobe(speaks), timing=QUICK, jobs=carried(), rhythm=RHYTHM)
+    clocks = tuple(each for each in ticking() if each.clock is FOLLOW)
+    runtime = Runtime(estate.settings, Wardrobe(speaks), timing=QUICK, jobs=carried(), clocks=clocks, rhythm=RHYTHM)
     await runtime.start()
     monkeypatch.setattr(instance, "commands", commands)
     try:
