@@ -269,7 +269,7 @@ async def _toggled(ctx: Context, hook: Hook, *, on: bool) -> HookToggled:
 
 
 def _audit(ctx: Context, hook: Hook) -> None:
-    ctx.audit("hook", hook.id, event=hook.event, handler_kind=hook.handler_kind, crew_id=hook.crew_id or "")
+    ctx.audit("HOOK", hook.id, event=hook.event, handler_kind=hook.handler_kind, crew_id=hook.crew_id or "")
 
 
 def _may_be(ctx: Context, kind: HookHandler) -> None:
