@@ -59,6 +59,7 @@ SHOWN: dict[str, str] = {
     "escalations": "peer_conversation_id",
     "feature_flags": "description",
     "gdpr_actions": "scope error completed_at",
+    "hooks": "created_by",
     "inbox_items": "resolved_by_user_id",
     "linked_identities": "provider",
     "issue_code_links": (
