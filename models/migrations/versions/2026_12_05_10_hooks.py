@@ -3,7 +3,7 @@
 from models.migrations.revisions import execute
 
 revision = "2026_12_05_10"
-down_revision = "2026_12_04_1"
+down_revision = "2026_12_04_3"
 branch_labels = None
 depends_on = None
 
