@@ -43,6 +43,7 @@ class CredentialType(StrEnum):
     SSH_KEY = "SSH_KEY"
     CERTIFICATE = "CERTIFICATE"
     GENERIC_SECRET = "GENERIC_SECRET"
+    ENDPOINT_URL = "ENDPOINT_URL"
 
 
 class CredentialStatus(StrEnum):
@@ -123,6 +124,13 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             postgresql_where=text("deleted_at IS NULL"),
         ),
         Index(
+            "credentials_newest_idx",
+            "workspace_id",
+            "created_at",
+            "id",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index(
             "credentials_expired_idx",
             "workspace_id",
             "updated_at",
@@ -144,6 +152,8 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     scope: str = text_field(LINE, default=CredentialScope.WORKSPACE.value, holds=NOTHING)
     value: Sealed | None = secret_field(PROMPT, default=None)
     refresh_token: Sealed | None = secret_field(PROMPT, default=None)
+    # the base address in a value of type ENDPOINT_URL, never its key or headers
+    endpoint_url: str | None = text_field(URL, default=None, holds=NOTHING)
     account_label: str | None = text_field(LINE, default=None, holds=MENTIONS)
     account_email: str | None = text_field(EMAIL, default=None, holds=MENTIONS)
     username: str | None = text_field(EMAIL, default=None, holds=MENTIONS)

@@ -45,6 +45,7 @@ from resolvers.resources.credentials.shapes import (
     check_username,
     check_value,
     default_if_empty,
+    endpoint_columns,
     kept_tags,
 )
 from resolvers.resources.credentials.vault import sealed, tell
@@ -131,6 +132,7 @@ async def add_credential(ctx: Context, data: CreateCredential, *, administers: b
         security_level=data.security_level,
         created_by_actor_id=actor_id,
     )
+    credential.endpoint_url = endpoint_columns(credential, data.value, {}).get("endpoint_url")
     for column in ("value", "refresh_token", "oauth_client_secret"):
         stored = column != "oauth_client_secret" or credential.oauth_client_id is not None
         if stored and (text := getattr(data, column)):

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, Field
+from sqlalchemy import or_
 from sqlmodel import col
 
 from models import bounds
@@ -56,13 +57,14 @@ from resolvers.resources.credentials.hosts import Hosts, check_hosts
 from resolvers.resources.credentials.probes import is_testable
 from resolvers.resources.credentials.references import SecretRef
 from resolvers.resources.credentials.shapes import (
-    PEM,
+    NEEDS_VALUE,
     Account,
     CredentialName,
     SecretText,
     Tags,
     check_username,
     check_value,
+    endpoint_columns,
     ends_of,
     kept_tags,
 )
@@ -86,11 +88,29 @@ Types = Annotated[list[CredentialType], at_most(MOST_LISTED), CommaList(Credenti
 Level = Annotated[int, Field(strict=True, ge=1, le=4)]
 
 
+def _named_or_described(part: Any) -> Any:
+    return or_(contains(Credential.name)(part), contains(Credential.description)(part))
+
+
+def _tagged(tag: Any) -> Any:
+    tags: Any = col(Credential.tags)
+    return tags.has_key(tag)
+
+
+def _plain(tag: str | None) -> str | None:
+    return None if tag is None else tag.strip().lower()
+
+
 class ListCredentials(Paging):
-    """A page of credentials: 100 by default, at most 500."""
+    """A page of credentials: 100 by default, at most 500. `search` is a part of the name or description; letter case
+    does not matter. `tag` is one of the tags.
+    """
 
     page_default = 100
     page_maximum = 500
+
+    search: Annotated[Text | None, Filter(_named_or_described)] = None
+    tag: Annotated[Text | None, AfterValidator(_plain), Filter(_tagged)] = None
 
 
 class FindCredentials(Paging):
@@ -147,7 +167,7 @@ def list_credentials(scope: QueryScope, data: ListCredentials) -> Page[Credentia
     Sorted by type, then newest first; ties by id. Managers see all credentials; other members see credentials of
     the workspace and of their crews. Values are never returned.
     """
-    return scope.select(Credential).order_by(*IN_ORDER).page(data)
+    return scope.select(Credential).matching(data).order_by(*IN_ORDER).page(data)
 
 
 @query("credentials.find", Action.READ, surfaces=GRAPHQL_ONLY, tickets=False)
@@ -202,6 +222,7 @@ async def update_credential(ctx: Context, credential: Credential, data: UpdateCr
     if "tags" in changes:
         changes["tags"] = kept_tags(changes["tags"])
     await _move(ctx, credential.id, changes)
+    changes |= endpoint_columns(credential, value, changes)
     if value:
         changes |= {"value": await sealed(ctx, credential.id, "value", value), "last_error": None}
         changes |= {"status": CredentialStatus.ACTIVE} | ends_of(credential)
@@ -227,7 +248,7 @@ def _check(credential: Credential, changes: dict[str, Any], value: str) -> None:
         return
     if value:
         check_value(type, value)
-    elif type in PEM and type is not credential.type:
+    elif type in NEEDS_VALUE and type is not credential.type:
         raise invalid("value", f"is required to make it a credential of type {type}")
 
 

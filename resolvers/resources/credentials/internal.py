@@ -37,7 +37,7 @@ from resolvers.resources.credentials.creation import CreateCredential, add_crede
 from resolvers.resources.credentials.given import note_uses
 from resolvers.resources.credentials.references import values_of
 from resolvers.resources.credentials.rotation import RotateCredential, rotate
-from resolvers.resources.credentials.shapes import SecretText, ends_of
+from resolvers.resources.credentials.shapes import SecretText, endpoint_columns, ends_of
 from resolvers.resources.credentials.vault import sealed
 
 SETTABLE: Final = (
@@ -195,7 +195,8 @@ async def set_status(ctx: Context, data: SetStatus) -> StatusSet:
         if text:
             changes[column] = await sealed(ctx, data.id, column, text)
     if data.access_token:
-        changes |= ends_of(await ctx.get(Credential, data.id))
+        before = await ctx.get(Credential, data.id)
+        changes |= ends_of(before) | endpoint_columns(before, data.access_token, {})
     changes |= {
         name: value for name in ("last_error", "token_expires_at") if (value := getattr(data, name)) is not None
     }

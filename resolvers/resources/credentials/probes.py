@@ -69,6 +69,8 @@ PROBES: Final[dict[str, Probe]] = {
 
 def is_testable(provider: str, type: str) -> bool:
     """True if a provider can be asked about values of this type."""
+    if type == CredentialType.ENDPOINT_URL.value:
+        return True
     return provider in PROBES and (provider, type) != UNTESTED
 
 

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field
-from sqlalchemy import func
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+from sqlalchemy import and_, case, func
 from sqlmodel import col
 
-from models import bounds
 from models.people.workspaces import Capability
 from models.resources.credentials import (
     ROTATION_STATES,
@@ -15,6 +15,7 @@ from models.resources.credentials import (
     CredentialEventType,
     CredentialRotation,
     CredentialStatus,
+    CredentialType,
     RotationStatus,
 )
 from models.sealed import Sealed
@@ -28,22 +29,27 @@ from resolvers.kernel import (
     Code,
     Context,
     Id,
+    Notes,
     Output,
     Page,
     Paging,
     QueryScope,
     Refusal,
     Row,
+    Url,
     clock,
     command,
     constant,
     derived,
     graph,
     instance,
+    invalid,
     query,
+    shown_as,
 )
 from resolvers.resources.credentials.credentials import CREDENTIAL
-from resolvers.resources.credentials.shapes import ends_of, not_blank
+from resolvers.resources.credentials.endpoints import Endpoint, endpoint_of, merged
+from resolvers.resources.credentials.shapes import SecretPart, endpoint_columns, ends_of, not_blank
 from resolvers.resources.credentials.vault import opened, sealed, tell
 
 A_DAY, A_WEEK = 86_400, 604_800
@@ -54,10 +60,28 @@ PORTION = 1_000
 
 
 class RotateCredential(ById):
-    """The previous value stays valid for `grace_seconds`: a day by default, a week at most."""
+    """The previous value stays valid for `grace_seconds`: a day by default, a week at most; with 0 it is deleted.
 
-    value: Annotated[str, Field(strict=True, max_length=bounds.PROMPT, repr=False), AfterValidator(not_blank)]
+    For ENDPOINT_URL, `endpoint_base_url`, `endpoint_auth_token` and `endpoint_headers` replace parts of the stored
+    value, and `value` may be absent.
+    """
+
+    value: Annotated[SecretPart, AfterValidator(not_blank)] | None = Field(default=None, repr=False)
     grace_seconds: Annotated[int, Field(strict=True, ge=0, le=A_WEEK)] = A_DAY
+    endpoint_base_url: Url | None = None
+    endpoint_auth_token: SecretPart | None = Field(default=None, repr=False)
+    endpoint_headers: Notes | None = Field(default=None, repr=False)
+
+    @model_validator(mode="after")
+    def _has_a_value(self) -> "RotateCredential":
+        if self.value is None and not self.parts():
+            raise PydanticCustomError("value", "value is required", {"field": "value"})
+        return self
+
+    def parts(self) -> bool:
+        """True if parts of an endpoint are sent."""
+        sent = (self.endpoint_base_url, self.endpoint_auth_token, self.endpoint_headers)
+        return any(part is not None for part in sent)
 
 
 class ListRotations(Paging):
@@ -80,13 +104,20 @@ class RotationEnded(Output):
     message: Annotated[str | None, Absent()] = None
 
 
+def _shown(rotation: Any) -> Any:
+    """The status: a rotation ends on time, and not when the clock comes to it."""
+    over = (rotation.status == constant(RotationStatus.ACTIVE), rotation.expires_at < func.now())
+    return case((and_(*over), constant(RotationStatus.EXPIRED)), else_=rotation.status)
+
+
 graph(
     CredentialRotation,
     gate=Action.READ,
     scope="credentials:read",
     visible=EVERYONE,
-    old_value_gone=derived(bool, lambda rotation, _: rotation.status != RotationStatus.ACTIVE.value),
+    old_value_gone=derived(bool, lambda rotation, _: _shown(rotation) != constant(RotationStatus.ACTIVE)),
 )
+shown_as(CredentialRotation, status=lambda rotation, _: _shown(rotation))
 
 
 @command(
@@ -117,14 +148,32 @@ async def rotate(ctx: Context, data: RotateCredential) -> CredentialRotation:
         expires_at=now + timedelta(seconds=data.grace_seconds),
         rotated_by=ctx.user_id or None,
     )
-    rotation.old_value = await _kept(ctx, credential, rotation)
-    value = await sealed(ctx, credential.id, "value", data.value)
+    rotation.old_value = await _kept(ctx, credential, rotation) if data.grace_seconds else None
+    text = await _new_value(credential, data)
+    value = await sealed(ctx, credential.id, "value", text)
     changes = {"value": value, "status": CredentialStatus.ACTIVE, "last_error": None} | ends_of(credential)
+    changes |= endpoint_columns(credential, text, {})
     await ctx.update(Credential, credential.id, **changes)
     ctx.audit("CREDENTIAL", credential.id, rotation_id=rotation.id, grace_seconds=data.grace_seconds)
     told: dict[str, Any] = {"rotation_id": rotation.id, "grace_seconds": data.grace_seconds}
     tell(ctx, credential.id, CredentialEventType.ROTATE, **told, rotated_by=ctx.user_id or None)
     return await ctx.insert(rotation)
+
+
+async def _new_value(credential: Credential, data: RotateCredential) -> str:
+    """The value that is sent; of an endpoint, with the parts that are sent, beside those that are stored."""
+    if not data.parts():
+        return data.value or ""
+    if credential.type is not CredentialType.ENDPOINT_URL or credential.secret_ref is not None:
+        raise invalid("endpoint_base_url", "is for a credential of type ENDPOINT_URL")
+    before = data.value
+    if before is None and credential.value is not None:
+        try:
+            before = (await opened(credential.id, "value", credential.value)).reveal()
+        except Unopenable:
+            raise invalid("value", "is required: the stored value cannot be opened") from None
+    known = endpoint_of(before) if before else Endpoint("", "", {})
+    return merged(known, data.endpoint_base_url, data.endpoint_auth_token, data.endpoint_headers).text()
 
 
 async def _kept(ctx: Context, credential: Credential, rotation: CredentialRotation) -> Sealed | None:
@@ -166,8 +215,10 @@ async def cancel_rotation(ctx: Context, data: OfRotation) -> RotationEnded:
     rotation = found or await ctx.get(CredentialRotation, data.id, missing="Rotation not found")
     await ctx.get(Credential, rotation.credential_id, missing="Rotation not found")
     ctx.audit("CREDENTIAL", rotation.credential_id, rotation_id=rotation.id)
-    if rotation.status is not RotationStatus.ACTIVE:
-        return RotationEnded(status=rotation.status, message="The rotation had already ended")
+    over = rotation.status is RotationStatus.ACTIVE and rotation.expires_at <= await ctx.now()
+    if over or rotation.status is not RotationStatus.ACTIVE:
+        status = RotationStatus.EXPIRED if over else rotation.status
+        return RotationEnded(status=status, message="The rotation had already ended")
     await ctx.move(ROTATION_STATES, rotation, RotationStatus.CANCELLED, old_value=None)
     return RotationEnded(status=RotationStatus.CANCELLED)
 

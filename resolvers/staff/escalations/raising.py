@@ -31,6 +31,7 @@ from resolvers.kernel import (
     command,
     invalid,
 )
+from resolvers.resources.credentials.endpoints import endpoint_of
 from resolvers.resources.credentials.vault import sealed, tell
 from resolvers.staff.assignments.events import ChatEscalationCreated, EscalationCreated
 
@@ -174,6 +175,8 @@ async def _proposed(ctx: Context, agent: Agent, proposed: dict[str, Any], value:
         created_by_actor_type=ActorType.agent,
         created_by_actor_id=agent.id,
     )
+    if credential.type is CredentialType.ENDPOINT_URL:
+        credential.endpoint_url = endpoint_of(value, "metadata").base_url
     credential.value = await sealed(ctx, credential.id, "value", value)
     await ctx.insert(credential)
     status = CredentialStatus.PENDING_APPROVAL
