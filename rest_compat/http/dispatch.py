@@ -144,6 +144,7 @@ class Dispatcher:
         session: SessionChange | None = None
         try:
             request = Request(method or route.method, path, parse_query(query), headers, body, caller)
+            route = route.asked_for(request.query)
             raw = self._raw(route, request, values)
             given, key = headers.get(b"if-match"), headers.get(b"idempotency-key")
             answer: Answer = await route.operation(

@@ -25,7 +25,7 @@ from resolvers.problem import REASON_PHRASES
 from rest_compat.http.errors import STATUS
 from rest_compat.http.examples import example
 from rest_compat.http.routes import ROUTES
-from rest_compat.http.table import PARAMETER, Route, ValueOf
+from rest_compat.http.table import PARAMETER, Form, Route, ValueOf
 
 BY_CURSOR = ("first", "after", "last", "before")  # clients of REST have limit and offset
 REFERENCE = "#/components/schemas/{model}"
@@ -140,7 +140,8 @@ def _model(wire: Any) -> type[BaseModel]:
 
 def document() -> dict[str, Any]:
     """The whole document. The same table always gives the same document."""
-    wires = [(_model(r.wire), "serialization") for r in ROUTES if r.wire is not None]
+    forms = [r.form.route for r in ROUTES if r.form is not None]
+    wires = [(_model(r.wire), "serialization") for r in (*ROUTES, *forms) if r.wire is not None]
     inputs = [(r.operation.input, "validation") for r in ROUTES if r.operation.input.model_fields]
     wanted: list[Any] = [*dict.fromkeys(wires), *dict.fromkeys(inputs)]
     models, definitions = models_json_schema(wanted, ref_template=REFERENCE, schema_generator=_Schemas)
@@ -317,6 +318,7 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
                     **_in_query(op.input, name, properties.get(name, {"type": "string"})),
                 }
             )
+    made += [] if route.form is None else _of_form(route.form)
     headers = [
         (op.versioned is not None, IF_MATCH),
         (_tagged(route) and route.method == "GET", IF_NONE_MATCH),
@@ -326,6 +328,16 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
         if applies:
             made.append({"name": name, "in": "header", "required": False, "description": text, "schema": schema})
     return made
+
+
+def _of_form(form: Form) -> list[dict[str, Any]]:
+    """The parameter that asks for another form of the answer, and further parameters of that form."""
+    flag: dict[str, Any] = {"name": form.flag, "description": form.about}
+    others = [{"name": name, "description": text} for name, text in form.takes.items()]
+    return [
+        each | {"in": "query", "required": False, "allowEmptyValue": True, "schema": {"type": "string"}}
+        for each in (flag, *others)
+    ]
 
 
 def _in_query(model: type[Input], name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -364,8 +376,9 @@ def _repeatable(op: Operation[Any]) -> bool:
 def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
     good: dict[str, Any] = {"description": REASON_PHRASES[route.status]}
     if route.wire is not None:
-        schema = models[(_model(route.wire), "serialization")]
-        schema = {"type": "array", "items": schema} if get_origin(route.wire) is list else schema
+        schema = _of_wire(route.wire, models)
+        if route.form is not None:
+            schema = {"anyOf": [schema, _of_wire(route.form.route.wire, models)]}
         schema = (
             {"type": "object", "properties": {route.envelope: schema}, "required": [route.envelope]}
             if route.envelope
@@ -395,6 +408,11 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
     if route.probe:
         made[str(STATUS[Code.UNAVAILABLE])] |= {"content": good["content"]}
     return made
+
+
+def _of_wire(wire: Any, models: dict[Any, Any]) -> Any:
+    schema = models[(_model(wire), "serialization")]
+    return {"type": "array", "items": schema} if get_origin(wire) is list else schema
 
 
 def _codes(route: Route) -> set[Code]:

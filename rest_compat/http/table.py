@@ -215,7 +215,7 @@ class Route:
     `probe`: the unavailable answer has the same body, and `sends`, the media
     type of a body that is no JSON. `refuses`: another answer to a refusal, by the headers of the
     request, for a route that browsers open; `in_text`: it is plain text. `heads`: headers of every answer, including
-    refusals, by the known facts about the caller.
+    refusals, by the known facts about the caller. `form`: another answer, if the query asks for it.
     """
 
     method: str
@@ -241,6 +241,7 @@ class Route:
     with_body: bool = False
     body: Upload | ValueOf | None = None
     gives: Download | Streaming | None = None
+    form: "Form | None" = None
     parameters: tuple[str, ...] = field(init=False)
     takes_body: bool = field(init=False)
     streams: bool = field(init=False)
@@ -273,6 +274,11 @@ class Route:
         if self.upload is not None and not op.late:
             raise TypeError(f"{op.name} receives its body before its transaction begins: declare it `late`")
 
+    def asked_for(self, query: Mapping[str, str]) -> "Route":
+        """The route of the form that a query asks for."""
+        form = self.form
+        return self if form is None or query.get(form.flag) != form.value else form.route
+
     @cached_property
     def shape(self) -> Shape | None:
         """Made with the first request: a start is asked for few of all routes."""
@@ -280,6 +286,19 @@ class Route:
         if isinstance(made, EnvelopeShape):
             _check_envelope(self.operation, made)
         return made
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Another route at the same address, for requests whose query has `flag` with this value. `about` describes the
+    flag, and `takes` the further parameters of the query, for the documentation.
+    """
+
+    flag: str
+    value: str
+    route: Route
+    about: str
+    takes: Mapping[str, str] = field(default_factory=dict)
 
 
 def _check_envelope(op: Operation[Any], shape: EnvelopeShape) -> None:
@@ -324,8 +343,26 @@ def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: An
 
 
 __all__ = [
-    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "ByKey", "Download", "Fixed", "From", "IfAsked", "Null",
-    "Output", "Reply",
-    "Request", "Route", "Streaming", "Upload", "ValueOf", "Wire",
+    "DELETE",
+    "GET",
+    "PATCH",
+    "POST",
+    "PUT",
+    "Absent",
+    "ByKey",
+    "Download",
+    "Fixed",
+    "Form",
+    "From",
+    "IfAsked",
+    "Null",
+    "Output",
+    "Reply",
+    "Request",
+    "Route",
+    "Streaming",
+    "Upload",
+    "ValueOf",
+    "Wire",
     "shape_of",
 ]  # fmt: skip
