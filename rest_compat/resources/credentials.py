@@ -2,15 +2,19 @@
 
 from typing import Annotated, Any
 
+import orjson
 from pydantic import Field
 
 from models.resources.credential_bindings import CredentialBinding, CredentialField
 from models.resources.credentials import AgentCredential, Credential, CredentialEvent, CredentialRotation
+from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
+from resolvers.kernel.declarations.operation import Answer
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.resources import credentials
-from rest_compat.http.envelopes import Envelope
-from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Null, Wire
+from rest_compat.http.envelopes import NEXT, Envelope
+from rest_compat.http.errors import JSON
+from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, Form, From, Null, Reply, Request, Wire
 
 
 class CredentialJSON(Wire, of=Credential):
@@ -18,11 +22,18 @@ class CredentialJSON(Wire, of=Credential):
         id name description type provider status scope crew_id crew_ids account_label account_email username
         token_expires_at last_checked_at last_error last_used_at last_used_ips tags created_at updated_at agent_count
         agent_ids agent_names security_level security_level_label sensitivity testable mcp_used
-        created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts
+        created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts endpoint_url
     """
-    absent = "secret_ref"
+    absent = "secret_ref endpoint_url"
     agent_count: int = Field(alias="_count_agent_credentials")
     hosts: Annotated[list[str], Absent(zero=True)]
+
+
+class CredentialPageJSON(Envelope):
+    """`next_cursor` is null on the last page."""
+
+    credentials: list[CredentialJSON]
+    next_cursor: Annotated[str, NEXT]
 
 
 class OnRunnersJSON(Wire, of=Credential):
@@ -64,7 +75,7 @@ class CredentialFieldJSON(Wire, of=CredentialField):
 
 
 class CredentialEventJSON(Wire, of=CredentialEvent):
-    fields = "id event_type agent_id ip_address metadata occurred_at"
+    fields = "id event_type agent_id ip_address metadata occurred_at actor_kind actor_id actor_name"
     metadata: Annotated[dict[str, Any] | None, From("details")]
 
 
@@ -79,12 +90,42 @@ def _unkept(caller: Caller) -> list[tuple[bytes, bytes]]:
     return [(b"cache-control", b"no-store"), (b"pragma", b"no-cache")]
 
 
+def _asked(request: Request) -> dict[str, Any]:
+    """The filters, and the cursor. A limit that is none is a fault, which comes behind the gate."""
+    raw: dict[str, Any] = {name: value for name, value in request.query.items() if name in ("search", "tag")}
+    limit = request.query.get("limit", "")
+    if limit and not (limit.isascii() and limit.isdigit() and 0 < len(limit) < 10 and int(limit) > 0):
+        request.fault = Refusal(Code.BAD_REQUEST, "limit: takes a whole number from 1 to 500")
+    return raw | ({"limit": limit} if limit else {}) | {"after": request.query.get("cursor")}
+
+
+def _in_page(request: Request, answer: Answer) -> Reply:
+    """The list beside its cursor and its size."""
+    page = orjson.loads(answer.body or b"{}")
+    size = credentials.ListNewestCredentials.size(dict(request.query))
+    body = orjson.dumps(page | {"next_cursor": page["next_cursor"] or None, "limit": size})
+    return Reply(200, body, [JSON])
+
+
 BASE = "/api/v1/credentials"
 ONE = f"{BASE}/{{id}}"
 INTERNAL = "/api/v1/internal/credentials"
 OF_AGENT = "/api/v1/agents/{agentId}/credentials"
+BY_CURSOR = Form(
+    "paginate",
+    "true",
+    GET(BASE, credentials.list_newest, CredentialPageJSON, reads=_asked, answers=_in_page),
+    "`true`: newest first, as an object with the cursor of the next page; `limit` is then 50 by default.",
+    {"cursor": "With `paginate`: the `next_cursor` of the page before."},
+)
+DELIVERED = Form(
+    "include",
+    "delivered",
+    GET(OF_AGENT, credentials.list_delivered, list[credentials.DeliveredCredential]),
+    "`delivered`: also the credentials of bindings and of the crew, with an empty `id`.",
+)
 ROUTES = (
-    GET(BASE, credentials.list_credentials, list[CredentialJSON]),
+    GET(BASE, credentials.list_credentials, list[CredentialJSON], form=BY_CURSOR),
     POST(BASE, credentials.create_credential, NewCredentialJSON, status=201),
     GET(f"{BASE}/default-env-var", credentials.default_env_var, credentials.DefaultEnvVar),
     GET(f"{BASE}/bindings", credentials.list_bindings, BindingListJSON),
@@ -114,7 +155,7 @@ ROUTES = (
     PATCH(f"{INTERNAL}/{{id}}", credentials.set_status, credentials.StatusSet),
     POST(f"{INTERNAL}/{{id}}/rotate", credentials.rotate_internal, RotationJSON),
     GET(f"{ONE}/audit", credentials.list_events, list[CredentialEventJSON]),
-    GET(OF_AGENT, credentials.list_assignments, list[AssignmentJSON]),
+    GET(OF_AGENT, credentials.list_assignments, list[AssignmentJSON], form=DELIVERED),
     POST(OF_AGENT, credentials.assign_credential, AssignedJSON, status=201),
     DELETE(f"{OF_AGENT}/{{assignmentId}}", credentials.unassign_credential, Success),
 )

@@ -31,7 +31,7 @@ class CredentialNode:
         username token_expires_at security_level last_checked_at last_error last_used_at last_used_ips tags
         oauth_client_id oauth_auth_url oauth_token_url oauth_scopes agent_count agent_ids agent_names assignments
         security_level_label sensitivity testable mcp_used created_by_actor_type created_by_actor_id
-        provisioned_for_service secret_ref hosts on_runners fields bindings created_at updated_at version
+        provisioned_for_service secret_ref hosts endpoint_url on_runners fields bindings created_at updated_at version
     """
     crew_id = strawberry.field(description="The first of `crewIds`.")
     crew_ids: list[str] = strawberry.field(description="Crews whose members see the credential.")
@@ -45,6 +45,7 @@ class CredentialNode:
     mcp_used = strawberry.field(description="True if a binding to an MCP server uses it.")
     secret_ref = strawberry.field(description="The location of the value in an external store.")
     on_runners = strawberry.field(description="True if runners of agents that have it receive the value.")
+    endpoint_url = strawberry.field(description="The base address in a value of type ENDPOINT_URL.")
     hosts = strawberry.field(description="Hosts that receive the value; empty if the provider determines them.")
 
 
@@ -84,7 +85,11 @@ class CredentialFieldType:
 class CredentialEventNode:
     """An entry of a credential's timeline."""
 
-    fields = "id credential_id event_type user_id agent_id ip_address details occurred_at"
+    fields = (
+        "id credential_id event_type user_id agent_id ip_address details occurred_at actor_kind actor_id actor_name"
+    )
+    actor_id = strawberry.field(description="Empty for the system.")
+    actor_name = strawberry.field(description="Empty if it is unknown.")
 
 
 @node(CredentialRotation)
@@ -99,6 +104,8 @@ class CredentialRotationType:
 @strawberry.type
 class CredentialQuery:
     credentials = query(credential_ops.list_credentials, CredentialNode)
+    newest_credentials = query(credential_ops.list_newest, CredentialNode)
+    agent_delivered_credentials = query(credential_ops.list_delivered)
     find_credentials = query(credential_ops.find_credentials, CredentialNode)
     credential = query(credential_ops.get_credential, CredentialNode)
     agent_credentials = query(credential_ops.list_assignments, AgentCredentialType)

@@ -53,7 +53,7 @@ SHOWN: dict[str, str] = {
     "cost_days": "cached_input_tokens cache_creation_tokens",
     "credential_rotations": "grace_seconds",
     "credentials": (
-        "account_email token_expires_at tags last_error last_used_ips provisioned_for_service created_by_actor_type"
+        "account_email token_expires_at last_error last_used_ips provisioned_for_service created_by_actor_type"
     ),
     "crews": "policy_set_by_user_id policy_set_at policy_reason",
     "escalations": "peer_conversation_id",

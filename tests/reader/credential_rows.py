@@ -25,3 +25,12 @@ def filled(rows: Any, secret: Credential, agent: Agent, number: int) -> Iterator
     for key in "cab"[: number % 4]:
         field = {"key": key, "ordinal": rows.random.randrange(2), "is_secret": False, "value": rows.text()}
         yield CredentialField(credential_id=secret.id, **field, **rows.here)
+
+
+def tagged(rows: Any) -> dict[str, Any]:
+    return {"tags": rows.random.choice([[], ["sea"], ["land", "sea"]]), **rows.here}
+
+
+def acted(rows: Any, agent: Agent) -> dict[str, str]:
+    """The actor of an entry in a timeline: the system, a user or an agent."""
+    return rows.random.choice([{}, {"user_id": rows.people[0].user_id}, {"agent_id": agent.id}])  # type: ignore[no-any-return]

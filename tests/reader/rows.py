@@ -44,7 +44,7 @@ from tests.generation.domains import ENTITIES, SOWN
 from tests.generation.entities import lacking, planted
 from tests.reader.attention_rows import needy
 from tests.reader.chat_rows import said
-from tests.reader.credential_rows import filled, linked
+from tests.reader.credential_rows import acted, filled, linked, tagged
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
 from tests.reader.keeper_rows import asked
@@ -364,7 +364,7 @@ class Sower:
                 type=self.random.choice(list(CredentialType)),
                 description=self.maybe(self.text()),
                 created_at=self.time(),
-                **self.here,
+                **tagged(self),
             )
             yield secret
             yield from linked(self, secret, crews)
@@ -373,7 +373,7 @@ class Sower:
                 yield AgentCredential(agent_id=agent.id, credential_id=secret.id, **given, **self.here)
             yield from filled(self, secret, agents[number % 4], number)
             for _ in range(self.random.randrange(4) if number else 9):
-                told = {"event_type": CredentialEventType.TEST, "occurred_at": self.time()}
+                told = {"event_type": CredentialEventType.TEST, "occurred_at": self.time()} | acted(self, agents[0])
                 turned: dict[str, Any] = {"rotated_at": self.time(), "expires_at": self.time(), "grace_seconds": 5}
                 turned["rotated_by"] = self.random.choice(self.people).user_id
                 yield CredentialRotation(credential_id=secret.id, **turned, **self.here)

@@ -447,8 +447,8 @@ class Twins(Rules):
             return reports[model, name](store, asker, row)
         if (model, name) in DERIVED:
             return DERIVED[model, name](store, asker, row)
-        if (model, name) in account_twins.SHOWN:
-            return account_twins.SHOWN[model, name](store, asker, row)
+        if (model, name) in account_twins.SHOWN | vault_twins.SHOWN:
+            return (account_twins.SHOWN | vault_twins.SHOWN)[model, name](store, asker, row)
         if (model, name) in CONFIDENTIAL:
             return row[name] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN", "MANAGER") else None
         if (model, name) in attention_twins.UNIONS:

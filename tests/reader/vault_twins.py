@@ -1,6 +1,7 @@
 """The roots of credentials, for the oracle, and what is derived of them."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store, ordered
@@ -14,8 +15,8 @@ LABELS = {1: "L1 · low", 2: "L2 · medium", 3: "L3 · high", 4: "L4 · critical
 IN_ORDER: Order = (*by("type"), Key(lambda row: row["recency"], False, "time"), *by("id"))
 
 
-def credentials(store: Store, asker: Asker, _: Arguments) -> Listing:
-    return Listing("Credential", ordered(tenants(store, asker, "Credential"), IN_ORDER), IN_ORDER, (100, 500))
+def credentials(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    return Listing("Credential", ordered(matching(store, asker, arguments), IN_ORDER), IN_ORDER, (100, 500))
 
 
 FOUND: dict[str, Rule] = {
@@ -23,6 +24,23 @@ FOUND: dict[str, Rule] = {
     "type": lambda row, given: row["type"] in given,
     "search": lambda row, given: found(row["name"], given),
 }
+LISTED: dict[str, Rule] = {
+    "search": lambda row, given: found(row["name"], given) or found(row["description"] or "", given),
+    "tag": lambda row, given: given.strip().lower() in row["tags"],
+}
+
+
+def matching(store: Store, asker: Asker, arguments: Arguments) -> list[Row]:
+    return [
+        row
+        for row in tenants(store, asker, "Credential")
+        if all(fits(row, rule, arguments.get(name)) for name, rule in LISTED.items())
+    ]
+
+
+def newest_credentials(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    order = by("-created_at", "-id")
+    return Listing("Credential", ordered(matching(store, asker, arguments), order), order, (50, 500))
 
 
 def find_credentials(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -69,6 +87,20 @@ def rotations(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     return Listing("CredentialRotation", rows, TURNED, (100, 500))
 
 
+def state(store: Store, _: Asker, row: Row) -> str:
+    """The status of a rotation, which ends on time."""
+    over = row["status"] == "ACTIVE" and row["expires_at"] < datetime.now(UTC)
+    return "EXPIRED" if over else row["status"]
+
+
+def actor(store: Store, row: Row) -> tuple[str, str, str]:
+    """The kind, id and name of the actor of a timeline's entry."""
+    for kind, table, column in (("user", "users", "full_name"), ("agent", "agents", "name")):
+        if id := row[f"{kind}_id"]:
+            return kind, id, next((each[column] or "" for each in store.tables[table] if each["id"] == id), "")
+    return "system", "", ""
+
+
 BY_SLOT: Order = by("slot", "scope", "created_at", "id")
 SOUGHT: dict[str, Rule] = {
     "scope": lambda row, given: row["scope"] in given,
@@ -112,11 +144,13 @@ def credential_count(store: Store, _: Asker, row: Row) -> int:
 
 HERE: dict[str, Root] = {
     "credentials": credentials, "credential": credential, "agentCredentials": given_to, "credentialEvents": timeline,
-    "credentialRotations": rotations, "findCredentials": find_credentials, "credentialBindings": bindings,
+    "credentialRotations": rotations, "findCredentials": find_credentials,
+    "newestCredentials": newest_credentials, "credentialBindings": bindings,
     "findCredentialBindings": find_bindings, "credentialFields": fields,
 }  # fmt: skip
 ORDERS: dict[str, Order] = {
-    "credentials": IN_ORDER, "findCredentials": IN_ORDER, "findCredentialBindings": BY_SLOT,
+    "credentials": IN_ORDER, "findCredentials": IN_ORDER, "newestCredentials": by("-created_at", "-id"),
+    "findCredentialBindings": BY_SLOT,
 }  # fmt: skip
 DERIVED: dict[tuple[str, str], Value] = {
     ("Credential", "crew_id"): lambda store, asker, row: next(iter(crew_ids(store, asker, row)), None),
@@ -124,13 +158,17 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("Credential", "agent_ids"): lambda store, _, row: [id for _, id in agents_of(store, row)],
     ("Credential", "agent_names"): lambda store, _, row: [name for name, _ in agents_of(store, row)],
     ("Credential", "testable"): lambda store, _, row: (
-        row["provider"] in ASKED and (row["provider"], row["type"]) != ("ANTHROPIC", "AI_CLI_TOKEN")
+        row["type"] == "ENDPOINT_URL"
+        or (row["provider"] in ASKED and (row["provider"], row["type"]) != ("ANTHROPIC", "AI_CLI_TOKEN"))
     ),
     ("Credential", "security_level_label"): lambda store, _, row: LABELS.get(row["security_level"], ""),
     ("Credential", "mcp_used"): lambda store, _, row: any(
         tie["credential_id"] == row["id"] for tie in store.tables["agent_mcp_bindings"]
     ),
-    ("CredentialRotation", "old_value_gone"): lambda store, asker, row: row["status"] != "ACTIVE",
+    ("CredentialRotation", "old_value_gone"): lambda store, asker, row: state(store, asker, row) != "ACTIVE",
+    ("CredentialEvent", "actor_kind"): lambda store, asker, row: actor(store, row)[0],
+    ("CredentialEvent", "actor_id"): lambda store, asker, row: actor(store, row)[1],
+    ("CredentialEvent", "actor_name"): lambda store, asker, row: actor(store, row)[2],
     ("Agent", "credential_count"): credential_count,
     ("AgentCredential", "expired"): lambda store, _, row: False,
     ("AgentCredential", "grant_source"): lambda store, _, row: "explicit",
@@ -150,3 +188,4 @@ JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     ("Agent", "credentials"): linked("agent_credentials", "agent_id"),
     ("Crew", "credentials"): linked("credential_crews", "crew_id"),
 }
+SHOWN: dict[tuple[str, str], Value] = {("CredentialRotation", "status"): state}

@@ -18,6 +18,7 @@ AGENTS = (
     "", f'crewId: "{CREW}"', 'crewId: "none"', 'search: "9"', "status: IDLE", "agentRole: AGENT", "agentRole: LEAD",
 )  # fmt: skip
 CREDENTIALS = ("", "status: [ACTIVE]", "status: [EXPIRED]", "type: [SECRET]", "type: [OAUTH2]", 'search: "9"')
+NEWEST_CREDENTIALS = ("", 'search: "9"', 'tag: "common"')
 MISSIONS = (
     f'crewId: "{TEN}"',
     f'leadAgentId: "{AGENT}"',

@@ -1,6 +1,6 @@
 """Filters of lists that find rows, as they are measured."""
 
-from tests.scale.filters import AGENTS, BINDINGS, CREDENTIALS
+from tests.scale.filters import AGENTS, BINDINGS, CREDENTIALS, NEWEST_CREDENTIALS
 from tests.scale.population import AGENT, CHAT, TEN
 
 RUNS = (
@@ -40,6 +40,7 @@ FOUND = {
     f"{name}: {chosen or 'first page'}": f"{field}({chosen}"
     for name, field, filters in (
         ("credentials found", "findCredentials", CREDENTIALS),
+        ("newest credentials", "newestCredentials", NEWEST_CREDENTIALS),
         ("bindings found", "findCredentialBindings", BINDINGS),
         ("agents found", "findAgents", AGENTS),
         ("chats found", "findChats", FOUND_CHATS),
@@ -50,5 +51,7 @@ FOUND = {
 }
 IN_CHAT = f'findMessages(chatId: "{CHAT}"'
 FOUND |= {f"messages found: {chosen or 'first page'}": f"{IN_CHAT}, {chosen}" for chosen in FOUND_MESSAGES}
-FOUND_IN_PAGES = ("findAgents", "findCredentials", "findCredentialBindings", "findChats", "findRuns", IN_CHAT)
+FOUND_IN_PAGES = (
+    "findAgents", "findCredentials", "newestCredentials", "findCredentialBindings", "findChats", "findRuns", IN_CHAT,
+)  # fmt: skip
 """What a read is called, and its field."""

@@ -16,6 +16,7 @@ RARE = "i <= 1000 AND i % 50 = 0"
 """What filters look for: a page of the oldest rows, whatever the size, so that whoever looks for them from the newest
 on passes all others.
 """
+COMMON = """'["common"]'"""
 BIG = (
     "crews", "agents", "chats", "messages", "message_reactions", "runs", "run_tags", "run_frames", "missions",
     "checkpoints", "issue_labels", "assignments", "peer_conversations", "escalations", "memory_versions",
@@ -337,7 +338,7 @@ class Population:
         await self.fill("approval_gates", first, last, id=f"'cgate' || {NUMBER}", **gate, **TIMES)
         named = {"id": f"'cwebho' || {NUMBER}", "name": "'Name ' || i", "version": "1", "event_types": "'[]'"}
         await self.fill("webhook_endpoints", first, last, **named, **TIMES)
-        kept = {"name": "'Key ' || i", "type": "'SECRET'", "scope": "'WORKSPACE'", "version": "1", "tags": "'[]'"}
+        kept = {"name": "'Key ' || i", "type": "'SECRET'", "scope": "'WORKSPACE'", "version": "1", "tags": COMMON}
         kept["status"] = f"CASE WHEN {RARE} THEN 'EXPIRED' ELSE 'ACTIVE' END"
         await self.fill("credentials", first, last, id=f"'csecre' || {NUMBER}", **kept, **TIMES)
         given = {"credential_id": f"'csecre' || {NUMBER}", "env_var_name": "'KEY_' || i"}

@@ -30,6 +30,12 @@ from resolvers.resources.credentials.internal import (
     rotate_internal,
     set_status,
 )
+from resolvers.resources.credentials.listing import (
+    DeliveredCredential,
+    ListNewestCredentials,
+    list_delivered,
+    list_newest,
+)
 from resolvers.resources.credentials.on_runners import allow_on_runners
 from resolvers.resources.credentials.probes import TestResult
 from resolvers.resources.credentials.reveal import (

@@ -83,7 +83,7 @@ def offered_to(tables: Tables, agent_id: str, *columns: str) -> Any:
     return (
         select(
             secret.id, secret.name, *[secret[name] for name in columns], usable.label("usable"),
-            *[arms.c[name] for name in ("rank", "variable", "priority", "lapsed")],
+            *[arms.c[name] for name in ("rank", "variable", "priority", "lapsed", "at")],
         )
         .where(secret.id == arms.c.credential_id)
         .order_by(

@@ -1,15 +1,24 @@
 """Who sees credentials, and which facts: never a value."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import and_, case, func, not_, or_, select
+from sqlalchemy import Text, and_, case, func, not_, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlmodel import col
 
 from models.base import table_of
+from models.people.auth import User
 from models.people.workspaces import Workspace
-from models.resources.credentials import AgentCredential, Credential, CredentialCrew, CredentialEvent, CredentialScope
+from models.resources.credentials import (
+    AgentCredential,
+    Credential,
+    CredentialCrew,
+    CredentialEvent,
+    CredentialScope,
+    CredentialType,
+)
 from models.resources.integrations import AgentIntegration
 from models.staff.agents import Agent
 from models.staff.crews import CrewMember
@@ -96,10 +105,11 @@ def _of_agents(column: str) -> Callable[[Any, Any], Any]:
 def _testable(row: Any, scope: Any) -> Any:
     """`probes.is_testable`, of a row."""
     provider, type = UNTESTED
-    return and_(
+    asked = and_(
         row.provider.in_([constant(name) for name in PROBES]),
         not_(and_(row.provider == constant(provider), row.type == constant(type))),
     )
+    return or_(row.type == constant(CredentialType.ENDPOINT_URL), asked)
 
 
 def _level_label(row: Any, scope: Any) -> Any:
@@ -111,6 +121,31 @@ def _mcp_used(row: Any, scope: Any) -> Any:
     """True if a binding to an MCP server uses it."""
     tie, own = scope.beside(AgentIntegration, row)
     return scope.scalar(select(ONE).where(tie.c.credential_id == row.id, *own).limit(ONE)).is_not(None)
+
+
+class TimelineActor(StrEnum):
+    """The kind of actor of an entry in the timeline of a credential."""
+
+    user = "user"
+    agent = "agent"
+    crew = "crew"
+    system = "system"
+
+
+def _actor_kind(row: Any, scope: Any) -> Any:
+    kinds = [(row.user_id.is_not(None), TimelineActor.user), (row.agent_id.is_not(None), TimelineActor.agent)]
+    named = [(given, constant(kind, Text(), as_="text")) for given, kind in kinds]
+    return case(*named, else_=constant(TimelineActor.system, Text(), as_="text"))
+
+
+def _actor_name(row: Any, scope: Any) -> Any:
+    """The name of the user, otherwise of the agent, deleted or not; empty if it is unknown."""
+    user = table_of(User).alias()
+    users = scope.scalar(select(user.c.full_name).where(user.c.id == row.user_id))
+    agents = scope.parent(Agent, row, "agent_id", "name")
+    return case(
+        (row.user_id.is_not(None), func.coalesce(users, constant(""))), else_=func.coalesce(agents, constant(""))
+    )
 
 
 graph(
@@ -130,5 +165,13 @@ graph(
 heard(Credential, _hearers)
 graph(CredentialCrew, gate=Action.READ, scope="credentials:read", visible=EVERYONE)
 graph(AgentCredential, gate=Action.READ, scope="credentials:read", visible=EVERYONE)
-graph(CredentialEvent, gate=Action.UPDATE, scope="credentials:read", visible=EVERYONE)
+graph(
+    CredentialEvent,
+    gate=Action.UPDATE,
+    scope="credentials:read",
+    visible=EVERYONE,
+    actor_kind=derived(TimelineActor, _actor_kind),
+    actor_id=derived(str, lambda row, _: func.coalesce(row.user_id, row.agent_id, constant(""))),
+    actor_name=derived(str, _actor_name),
+)
 extend(Workspace, credentials=many(Credential, "workspace_id", order_by=IN_ORDER))

@@ -144,6 +144,7 @@ RECIPES = {
     "internal.credentials.rotate": Recipe({"value": "open millet", "grace_seconds": 5}, ids=OF_CREDENTIAL),
     "credentials.audit": Recipe(ids=OF_CREDENTIAL),
     "agent_credentials.list": Recipe(ids={"agent_id": "agent"}),
+    "agent_credentials.list_delivered": Recipe(ids={"agent_id": "agent"}),
     "agent_credentials.assign": Recipe(
         {"env_var_name": "GH_TOKEN", "priority": 3}, ids={"agent_id": "lead", "credential_id": "credential"}
     ),

@@ -167,7 +167,8 @@ async def test_the_timeline_is_newest_first_for_managers(board: Board) -> None:
     assert rows[1] == {
         "id": rows[1]["id"], "event_type": "CREATED", "agent_id": None, "ip_address": rows[1]["ip_address"],
         "metadata": {"created_by": board.person.user_id, "provider": "GITHUB", "type": "SECRET"},
-        "occurred_at": rows[1]["occurred_at"],
+        "occurred_at": rows[1]["occurred_at"], "actor_kind": "user", "actor_id": board.person.user_id,
+        "actor_name": rows[0]["actor_name"],
     }  # fmt: skip
     for limit, count in (("1", 1), ("0", 2), ("501", 2), ("x", 2)):
         assert len(await board.read(path, limit=limit)) == count
