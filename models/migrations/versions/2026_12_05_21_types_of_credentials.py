@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import build_index, validate
 
-revision = "2026_12_05_11"
-down_revision = "2026_12_05_10"
+revision = "2026_12_05_21"
+down_revision = "2026_12_05_20"
 branch_labels = None
 depends_on = None
 

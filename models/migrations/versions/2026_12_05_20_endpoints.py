@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_05_10"
-down_revision = "2026_12_04_1"
+revision = "2026_12_05_20"
+down_revision = "2026_12_05_10"
 branch_labels = None
 depends_on = None
 
