@@ -35,7 +35,8 @@ def upgrade() -> None:
             CONSTRAINT hooks_handler_kind_check CHECK (handler_kind IN ('http', 'shell', 'subagent')),
             CONSTRAINT hooks_secret_check CHECK (substring(secret FROM 1 FOR 1) = '\\xff'::bytea),
             CONSTRAINT hooks_size_check CHECK (
-                GREATEST(pg_column_size(handler_config), pg_column_size(matcher)) <= 16384 AND octet_length(secret) <= 928),
+                GREATEST(pg_column_size(handler_config), pg_column_size(matcher)) <= 16384
+                AND octet_length(secret) <= 928),
             FOREIGN KEY (workspace_id, crew_id) REFERENCES crews (workspace_id, id) ON DELETE CASCADE
         );
         CREATE INDEX hooks_list_idx ON hooks (workspace_id, created_at, id);
