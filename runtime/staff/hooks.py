@@ -62,7 +62,7 @@ AT_ONCE: Final = 4
 MOST_WAITING: Final = 200
 """Hooks beside one run."""
 _TASKS: Final = set[asyncio.Task[None]]()
-"""What the event loop alone refers to may be collected before it ends."""
+"""Keeps tasks alive: a task to which only the event loop refers may be collected before it ends."""
 
 
 @dataclass(frozen=True, slots=True)

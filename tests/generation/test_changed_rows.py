@@ -53,6 +53,10 @@ UNSHOWN: dict[str, str] = {
     "journal.set_priority": "the answer has the id; its type is of a report",
     **dict.fromkeys(("credentials.test_stored", "members.capabilities_update", "webhooks.configure"), _READ),
     "routines.reject": "a routine that was never active is gone: the answer has its slug",
+    **{
+        f"hooks.{name}": "the answer is the hook, with the id of the row; no other type shows the row"
+        for name in ("create", "update", "enable", "disable")
+    },
     "credentials.rotate": "the row is the rotation, which leads to its credential",
 }
 """Operations whose answer does not have the row, by type and id, with reasons."""

@@ -5,9 +5,9 @@ from typing import ClassVar
 from sqlmodel import col
 
 from models.resources.credentials import Credential, CredentialEvent
-from resolvers.kernel import Action, Id, Page, Paging, QueryScope, Row, Subject, query
+from resolvers.kernel import Action, Id, Page, Paging, QueryScope, Row, query
+from resolvers.resources.credentials.credentials import CREDENTIAL
 
-REMAINS = Subject(Credential, "id", deleted=True)
 NEWEST_FIRST = (col(CredentialEvent.occurred_at).desc(), col(CredentialEvent.id).desc())
 
 
@@ -21,12 +21,10 @@ class ListCredentialEvents(Paging):
     id: Id
 
 
-@query("credentials.audit", Action.UPDATE, subject=REMAINS, tickets=False)
+@query("credentials.audit", Action.UPDATE, subject=CREDENTIAL, tickets=False)
 def list_events(scope: QueryScope, credential: Row[Credential], data: ListCredentialEvents) -> Page[CredentialEvent]:
     """List the timeline of a credential.
 
-    Newest first. Entries are never changed and contain no values. The timeline of a deleted credential stays until a
-    new one has its name.
+    Newest first. Entries are never changed and contain no values.
     """
-    events = scope.select(CredentialEvent).where(col(CredentialEvent.credential_id) == data.id)
-    return events.order_by(*NEWEST_FIRST).page(data)
+    return scope.children(credential, CredentialEvent, "credential_id").order_by(*NEWEST_FIRST).page(data)

@@ -1,7 +1,7 @@
-"""What hooks are given at an event, which hooks are for it, and the record of each in the journal.
+"""Events for hooks: their payloads, the hooks that match, and the record of each in the journal.
 
 Events of the outbox are followed, so that hooks behind the facts run at least once, in any process (docs/hooks.md).
-Hooks before a fact, and those of tools, are run by the worker of the run.
+The worker of a run runs hooks before a fact and hooks at tools.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,6 @@ from sqlalchemy import or_
 from sqlmodel import col
 
 from models.attention.approvals import Approval
-from models.base import table_of
 from models.bounds import DESCRIPTION, LINE, cut
 from models.oversight.journal import JournalActor, JournalEntry, Severity
 from models.resources.budgets import Budget
@@ -78,7 +77,7 @@ LIVE: Final = (col(Hook.enabled), col(Hook.event).in_(FOLLOWED))
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event, as hooks are told. Ids are empty where it has none."""
+    """An event as hooks receive it. Ids are empty where it has none."""
 
     event: HookEvent
     workspace_id: str
@@ -218,7 +217,7 @@ async def _of_agent(
     """With the crew and the slug of the agent, even if it is deleted."""
     agent = None
     if agent_id:
-        agent = await ctx.select(Agent, table_of(Agent).c.id == agent_id, including_deleted=True).first()
+        agent = await ctx.select(Agent, col(Agent.id) == agent_id, including_deleted=True).first()
     return Happening(
         event,
         ctx.workspace_id or "",
@@ -234,7 +233,7 @@ async def _of_agent(
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a run is for: ids of its mission and of the assignment that it works on, and what triggered it."""
+    """The purpose of a run: ids of its mission and its assignment, and its trigger."""
 
     mission_id: str = ""
     assignment_id: str = ""

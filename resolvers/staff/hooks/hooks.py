@@ -12,7 +12,6 @@ from models.oversight.journal import JournalActor, JournalEntry
 from models.people.workspaces import Role
 from models.staff.crews import Crew
 from models.staff.hooks import CONFIGURED, Hook, HookEvent, HookHandler
-from resolvers.errors import forbidden
 from resolvers.kernel import (
     ENDS,
     EVERYONE,
@@ -30,6 +29,7 @@ from resolvers.kernel import (
     Text,
     at_most,
     command,
+    forbidden,
     graph,
     instance,
     invalid,
@@ -204,7 +204,7 @@ async def create_hook(ctx: Context, data: CreateHook) -> HookView:
     return shown(await ctx.insert(made))
 
 
-@command("hooks.update", Action.MANAGE, audit="hook.update", subject=HOOK, errors=(Code.NOT_FOUND,))
+@command("hooks.update", Action.MANAGE, audit="hook.update", subject=HOOK)
 async def update_hook(ctx: Context, hook: Hook, data: UpdateHook) -> HookView:
     """Update a hook.
 
