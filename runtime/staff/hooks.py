@@ -41,7 +41,6 @@ from resolvers.staff.hooks.happenings import (
 )
 from resolvers.staff.hooks.hooks import DEFAULT_SECONDS, MOST_SECONDS
 from resolvers.staff.runs.questions import TRIGGER as QUESTION
-from runtime.egress import ConnectionRefused, Endpoint, Policy
 from runtime.engine.background import Work, carries, taken
 from runtime.engine.clocks import Tick, ticks
 from runtime.runs.job import Job
@@ -144,6 +143,12 @@ async def _kept_in(happening: Happening, url: str) -> str | None:
     """Why the crew's network does not allow the address; None if it does, or no crew is concerned."""
     if not happening.crew_id:
         return None
+    from runtime.egress import (
+        ConnectionRefused,
+        Endpoint,
+        Policy,
+    )  # a server whose crews have no hooks loads none of it
+
     crew = await network_of(happening.workspace_id, happening.crew_id)
     try:
         Policy(crew.mode, frozenset(crew.allowed_domains)).judge(Endpoint.of_url(url), tunnel=True)
