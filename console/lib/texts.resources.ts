@@ -17,6 +17,7 @@ export const resources = {
     SSH_KEY: "SSH key",
     CERTIFICATE: "Certificate",
     GENERIC_SECRET: "Other secret",
+    ENDPOINT_URL: "Address of a model server",
   },
   credentials: {
     title: "Credentials",

@@ -143,11 +143,8 @@ async def _kept_in(happening: Happening, url: str) -> str | None:
     """Why the crew's network does not allow the address; None if it does, or no crew is concerned."""
     if not happening.crew_id:
         return None
-    from runtime.egress import (
-        ConnectionRefused,
-        Endpoint,
-        Policy,
-    )  # a server whose crews have no hooks loads none of it
+    # A server whose crews have no hooks loads no proxy.
+    from runtime.egress import ConnectionRefused, Endpoint, Policy
 
     crew = await network_of(happening.workspace_id, happening.crew_id)
     try:

@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-CcjXfUdo.js","assets/index-DB04glcl.js","assets/Field-BIIulkrQ.js","assets/faults-BFoMbpZb.js","assets/Form-XATjivjZ.js","assets/placed-Bw5Wk9rY.js","assets/Copy-CgpPWgBU.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-B1ZwFX4a.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-DB04glcl.js";var t={"/welcome":()=>e(()=>import(`./Welcome-CcjXfUdo.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-B1ZwFX4a.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
