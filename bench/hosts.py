@@ -30,6 +30,7 @@ RUNS = int(os.environ.get("HOSTS_RUNS", "1000"))
 SCRIPT = [{"sleep": 0.2}, {"text": "half"}, {"sleep": 0.2}, {"text": "done"}]
 GAP = 0.5  # seconds between two events
 A_TICKET = 500  # sockets; one ticket is good for a minute
+A_SENDER = 150  # chats; a socket may listen to 200 channels
 
 
 @dataclass
@@ -97,20 +98,25 @@ async def _runs(servers: list[Server], target: Target, chats: list[str], url: st
     began = time.perf_counter()
 
     async def send(number: int) -> None:
-        async with open_socket(servers[number], target) as socket:
+        async with open_socket(servers[number % HOSTS], target) as socket:
             drained = asyncio.create_task(drain(socket))
-            for chat in chats[number::HOSTS]:
+            for chat in chats[number * A_SENDER :][:A_SENDER]:
                 message = {"session_id": chat, "content": content}
                 await socket.send(json.dumps({"type": "send_message", "payload": message}))
-            await finished.wait()
+            await asyncio.wait({drained, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if drained.done():
+                drained.result()  # raises: the host has closed the socket
             drained.cancel()
 
     finished = asyncio.Event()
-    senders = [asyncio.create_task(send(number)) for number in range(HOSTS)]
+    ended = asyncio.create_task(finished.wait())
+    senders = [asyncio.create_task(send(number)) for number in range(-(-len(chats) // A_SENDER))]
     done = 0
     while done < len(chats):
         if time.perf_counter() - began > 600:
             raise SystemExit(f"{done} of {len(chats)} runs ended in ten minutes")
+        if failed := [sender.exception() for sender in senders if sender.done()]:
+            raise SystemExit(f"{done} of {len(chats)} runs ended, and a socket closed: {failed}")
         await asyncio.sleep(0.25)
         done = await conn.fetchval("SELECT count(*) FROM runs WHERE chat_id = ANY ($1) AND status = 'COMPLETED'", chats)
         here = await conn.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")

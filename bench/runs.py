@@ -83,7 +83,9 @@ def make_chats(server: Server, target: Target, number: int) -> list[str]:
 @contextlib.asynccontextmanager
 async def open_socket(server: Server, target: Target) -> AsyncIterator[Any]:
     ticket = _json(server, target, "GET", "/api/v1/ws-token")["token"]
-    async with websockets.connect(f"ws://127.0.0.1:{server.port}/ws?token={ticket}", max_size=None) as socket:
+    async with websockets.connect(
+        f"ws://127.0.0.1:{server.port}/ws?token={ticket}", max_size=None, ping_interval=None
+    ) as socket:
         yield socket
 
 
