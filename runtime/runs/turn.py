@@ -99,7 +99,7 @@ class TurnSink:
         self._saying: dict[str, list[dict[str, Any]]] = {}  # of steps that have not ended
         self._trace = Trace(self._spanned)
         self.hears: Callable[[ChatEventType, str, Mapping[str, Any]], None] | None = None
-        """Hears of every event that is no piece of a stream, as readers see it."""
+        """Receives each whole event of the run, as readers see it; pieces of streamed text are left out."""
 
     async def open(self) -> None:
         """Reads the state that earlier workers have stored. Raises Lost."""
