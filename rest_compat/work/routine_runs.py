@@ -1,12 +1,20 @@
 """REST: runs of routines, and the approvals that they wait for."""
 
-from typing import Annotated, Any
+import contextlib
+import re
+from functools import cache
+from typing import Annotated, Any, Final
 
 from models.work.routine_runs import RoutineRun, Waitpoint
+from resolvers.errors import Refusal
+from resolvers.kernel.declarations.operation import Answer
+from resolvers.kernel.reader import Shape
 from resolvers.work import routine_runs
+from resolvers.work.routine_runs.ending import LONGEST_WAIT, wait_for_end
 from rest_compat.http.dispatch import body_if_any
 from rest_compat.http.envelopes import SHOWN, Envelope
-from rest_compat.http.table import GET, POST, Absent, Fixed, From, Request, Wire
+from rest_compat.http.errors import JSON
+from rest_compat.http.table import GET, POST, Absent, Fixed, From, Reply, Request, Wire, shape_of
 from rest_compat.people.workspaces import WORKSPACE
 
 INVOKING = {"invoking_crew_id": b"x-crewship-invoking-crew", "invoking_agent_id": b"x-crewship-invoking-agent"}
@@ -66,7 +74,7 @@ class RoutineRunJSON(Wire, of=RoutineRun):
 
 
 class StartedRoutineRunJSON(Wire, of=RoutineRun):
-    """The run as it begins: `status` is RUNNING until it waits or ends."""
+    """The result of a run: `status` is RUNNING until it waits or ends."""
 
     fields = """
         run_id pipeline_id pipeline_slug status output step_outputs duration_ms cost_usd failed_at_step error_message
@@ -79,6 +87,31 @@ class StartedRoutineRunJSON(Wire, of=RoutineRun):
     status: Annotated[str, From("result")]
     output: Annotated[str, From("output_text")]
     current_step: Annotated[str | None, Absent(), From("waiting_step")] = None
+
+
+class RoutineRunRecordJSON(Wire, of=RoutineRun):
+    """`error_message` is the first line, of at most 200 characters."""
+
+    fields = """
+        id pipeline_id pipeline_slug status mode started_at ended_at current_step_id output cost_usd duration_ms
+        error_message failed_at_step error_fingerprint triggered_via triggered_by_id chain_depth
+    """
+    absent = "ended_at current_step_id output error_message failed_at_step error_fingerprint triggered_by_id"
+    pipeline_id: Annotated[str, From("routine_id")]
+    pipeline_slug: Annotated[str, From("routine_slug")]
+    mode: Annotated[str, Fixed('"run"')]
+    error_message: Annotated[str | None, Absent(), From("error_line")] = None
+    chain_depth: Annotated[int, Fixed("0")]
+
+
+class ActiveRoutineRunJSON(Wire, of=RoutineRun):
+    """`concurrency_key` is empty for a run without one."""
+
+    fields = "run_id workspace_id pipeline_id pipeline_slug concurrency_key started_at cancel_requested"
+    run_id: Annotated[str, From("id")]
+    pipeline_id: Annotated[str, From("routine_id")]
+    pipeline_slug: Annotated[str, From("routine_slug")]
+    concurrency_key: Annotated[str, From("concurrency_key_text")]
 
 
 class WaitpointJSON(Wire, of=Waitpoint):
@@ -97,12 +130,49 @@ def invoked(request: Request) -> dict[str, Any]:
     return raw | {name: value.decode("latin-1") for name, value in named.items() if value}
 
 
+_WAIT: Final = re.compile(rb"\bwait\s*=\s*(\d{1,6})\b", re.IGNORECASE)
+_AT_ONCE: Final = re.compile(rb"\brespond-async\b", re.IGNORECASE)
+
+
+@cache
+def _result() -> Shape | None:
+    return shape_of(StartedRoutineRunJSON)
+
+
+def patience_of(prefer: bytes) -> float:
+    """Seconds that a caller waits (RFC 7240): `respond-async` is none, `wait=` names them."""
+    if _AT_ONCE.search(prefer):
+        return 0
+    named = _WAIT.search(prefer)
+    return LONGEST_WAIT if named is None else min(int(named[1]), LONGEST_WAIT)
+
+
+async def _at_its_end(request: Request, answer: Answer) -> Reply:
+    """The result of the run (contract: routines.run). A caller who may not read runs gets it as it began."""
+    body: bytes = answer.body or b""
+    headers = [JSON, *([(b"idempotent-replayed", b"true")] if answer.replayed else [])]
+    seconds = patience_of(request.headers.get(b"prefer", b""))
+    if seconds > 0:
+        with contextlib.suppress(Refusal):
+            body = await wait_for_end(request.caller, body, _result(), request.place, seconds)
+    return Reply(200, body, headers)
+
+
 PIPELINES = f"{WORKSPACE}/pipelines"
 RUN = f"{WORKSPACE}/pipeline-runs/{{runId}}"
 ROUTES = (
-    POST(f"{PIPELINES}/{{slug}}/run", routine_runs.run_routine, StartedRoutineRunJSON, reads=invoked),
+    POST(
+        f"{PIPELINES}/{{slug}}/run",
+        routine_runs.run_routine,
+        StartedRoutineRunJSON,
+        reads=invoked,
+        answers=_at_its_end,
+    ),
     POST(f"{PIPELINES}/{{slug}}/disable", routine_runs.disable_routine, routine_runs.RoutineDisabled),
     POST(f"{PIPELINES}/runs/{{runId}}/cancel", routine_runs.cancel_routine_run, routine_runs.RoutineRunCancelled),
+    GET(f"{PIPELINES}/{{slug}}/run-records", routine_runs.list_routine_run_records, list[RoutineRunRecordJSON]),
+    GET(f"{PIPELINES}/runs/active", routine_runs.list_active_routine_runs, list[ActiveRoutineRunJSON]),
+    POST("/api/v1/waitpoint-tokens/{token}", routine_runs.complete_waitpoint, routine_runs.WaitpointDecided),
     GET(f"{PIPELINES}/waitpoints", routine_runs.list_waitpoints, list[WaitpointJSON]),
     POST(
         f"{PIPELINES}/waitpoints/{{token}}/approve",
@@ -119,5 +189,6 @@ ROUTES = (
         routine_runs.replay_routine_run,
         StartedRoutineRunJSON,
         reads=body_if_any,
+        answers=_at_its_end,
     ),
 )

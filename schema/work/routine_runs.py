@@ -16,7 +16,7 @@ class RoutineRunType:
         warnings output step_outputs error_message error_fingerprint failed_at_step cost_usd duration_ms started_at
         ended_at stopping_at triggered_via triggered_by_id invoking_user_id invoking_user invoking_crew_id invoking_crew
         invoking_agent_id invoking_agent issue_identifier is_replay replay_of definition_hash pinned steps waitpoints
-        waitpoint_token
+        waitpoint_token concurrency_key
     """
     run_metadata = strawberry.field(name="metadata")
     routine_name = strawberry.field(description="Empty once the routine is deleted.")
@@ -56,6 +56,8 @@ class WaitpointType:
 class RoutineRunQuery:
     routine_runs = query(run_ops.list_routine_runs, RoutineRunType)
     routine_run = query(run_ops.get_routine_run, RoutineRunType)
+    routine_run_records = query(run_ops.list_routine_run_records, RoutineRunType)
+    active_routine_runs = query(run_ops.list_active_routine_runs, RoutineRunType)
     waitpoints = query(run_ops.list_waitpoints, WaitpointType)
     find_waitpoints = query(run_ops.find_waitpoints, WaitpointType)
 

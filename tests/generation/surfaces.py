@@ -131,7 +131,7 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
     headers = call.headers | ({"if-match": f'"v{call.version}"'} if call.version is not None else {})
     headers |= {"idempotency-key": call.key} if call.key is not None else {}
     headers |= {"x-workspace-id": call.in_header} if call.in_header is not None else {}
-    headers |= body.pop("headers", {})
+    headers |= body.pop("headers", {}) | {"prefer": "respond-async"}  # no worker ends the runs that it starts
     answer = await ask(client, route.method, path, params=query, headers=headers, **body)
     kind = answer.headers.get("content-type")
     content = _events(answer) if kind == EVENTS else _lines(answer) if kind == LINES else _json(answer)

@@ -7,6 +7,7 @@ from resolvers.work.routine_runs.deciding import (
     SignalSent,
     WaitpointDecided,
     cancel_routine_run,
+    complete_waitpoint,
     decide_waitpoint,
     send_signal,
     signal_routine_run,
@@ -15,6 +16,8 @@ from resolvers.work.routine_runs.disabling import RoutineDisabled, disable_routi
 from resolvers.work.routine_runs.listing import (
     find_waitpoints,
     get_routine_run,
+    list_active_routine_runs,
+    list_routine_run_records,
     list_routine_runs,
     list_waitpoints,
 )

@@ -1,14 +1,33 @@
 """Decisions about runs: cancel one, decide what it waits for, send it a signal."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
+import orjson
 from pydantic import Field
 
 from models.bounds import LINE
-from models.work.routine_runs import LONGEST_SIGNAL, NOTE, RoutineRun, RoutineRunStatus
+from models.work.routine_runs import LONGEST_SIGNAL, NOTE, RoutineRun, RoutineRunStatus, Waitpoint
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import Absent, Action, Bool, ById, Code, Context, Id, Input, Output, Refusal, command
+from resolvers.kernel import (
+    ENDS,
+    REST_ONLY,
+    Absent,
+    Action,
+    Auth,
+    Bool,
+    ById,
+    Code,
+    Context,
+    Id,
+    Input,
+    Output,
+    Refusal,
+    Text,
+    command,
+    invalid,
+    within,
+)
 from resolvers.work.routine_runs import advancing
 from resolvers.work.routine_runs.events import RoutineApprovalDecided, RoutineRunFailed
 from resolvers.work.routine_runs.graph import RUN
@@ -28,6 +47,14 @@ class DecideWaitpoint(Input):
     token: Id
     approved: Bool = False
     comment: Annotated[str, Field(strict=True, max_length=NOTE)] = ""
+
+
+class CompleteWaitpoint(Input):
+    """`token`: the approval's. `payload` is stored with the decision: text, or at most 2,000 characters of JSON."""
+
+    token: Text = Field(min_length=1, repr=False)
+    approved: Bool = True
+    payload: Annotated[Any, within(NOTE), ENDS] = None
 
 
 class WaitpointDecided(Output):
@@ -110,6 +137,37 @@ async def decide_waitpoint(ctx: Context, data: DecideWaitpoint) -> WaitpointDeci
     if not await advancing.decide(ctx, data.token, approved=data.approved, comment=data.comment):
         raise Refusal(Code.CONFLICT, DECIDED)
     return WaitpointDecided(approved=data.approved)
+
+
+@command(
+    "waitpoints.complete",
+    Action.NONE,
+    audit="waitpoint.decided",
+    auth=Auth.NONE,
+    emits=(RoutineApprovalDecided, InboxItemUpdated),
+    errors=(Code.CONFLICT,),
+    surfaces=REST_ONLY,
+)
+async def complete_waitpoint(ctx: Context, data: CompleteWaitpoint) -> WaitpointDecided:
+    """Decide what a run waits for, by the token of the approval.
+
+    Without signing in: who has the token decides. The answer is the same for a token that is unknown and for an
+    approval that is decided, timed out or cancelled.
+    """
+    place = await ctx.place_by_secret(Waitpoint.token, data.token)
+    if place is None:
+        raise Refusal(Code.CONFLICT, DECIDED)
+    await ctx.enter(place)
+    if not await advancing.decide(ctx, data.token, approved=data.approved, comment=_written(data.payload)):
+        raise Refusal(Code.CONFLICT, DECIDED)
+    return WaitpointDecided(approved=data.approved)
+
+
+def _written(payload: Any) -> str:
+    text = "" if payload is None else payload if isinstance(payload, str) else orjson.dumps(payload).decode()
+    if len(text) > NOTE:
+        raise invalid("payload", f"must have at most {NOTE} characters")
+    return text
 
 
 @command("routine_runs.signal", Action.CREATE, subject=RUN, audit="routine_run.signalled")

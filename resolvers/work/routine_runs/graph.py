@@ -102,6 +102,12 @@ def _waitpoint_token(run: Any, scope: Any) -> Any:
     return case((scope.may(run, Action.CREATE), found))
 
 
+def _first_line(run: Any, _: Any) -> Any:
+    """At most 200 characters of the first line of an error (contract: routines.RunRecord)."""
+    line = func.split_part(run.error_message, constant("\n", Text()), constant(1), type_=Text())
+    return func.left(line, constant(200), type_=Text())
+
+
 def _name(run: Any, scope: Any) -> Any:
     """Empty once the routine is deleted."""
     routine, own = scope.beside(SavedRoutine, run)
@@ -127,6 +133,8 @@ graph(
     duration_ms=derived(int, _duration),
     ended_text=derived(str, _ended),
     issue_identifier=derived(str, _issue),
+    error_line=derived(str | None, _first_line),
+    cancel_requested=derived(bool, lambda run, _: run.stopping_at.is_not(None)),
     is_replay=derived(bool, lambda run, _: run.replay_of.is_not(None)),
     waitpoint_token=derived(str | None, _waitpoint_token),
     waiting_step=derived(
@@ -137,7 +145,7 @@ graph(
         f"{name}_text": _or_empty(name)
         for name in (
             "output", "current_step_id", "error_message", "failed_at_step", "triggered_by_id", "invoking_user_id",
-            "invoking_crew_id", "invoking_agent_id", "replay_of",
+            "invoking_crew_id", "invoking_agent_id", "replay_of", "concurrency_key",
         )
     },
 )  # fmt: skip

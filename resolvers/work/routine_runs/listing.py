@@ -1,21 +1,26 @@
 """Reads of runs of routines, and of the approvals that they wait for."""
 
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
+from sqlalchemy import Text as Words
+from sqlalchemy import cast, func
 from sqlmodel import col
 
 from models.work.routine_runs import RoutineRun, RoutineRunStatus, Waitpoint
+from models.work.saved_routines import SavedRoutine
 from resolvers.kernel import (
     GRAPHQL_ONLY,
     Action,
     ById,
+    Filter,
     NoInput,
     Page,
     Paging,
     QueryScope,
     Row,
     Rows,
+    Text,
     constant,
     query,
 )
@@ -27,7 +32,9 @@ from resolvers.work.routine_runs.graph import (
     RUN,
     UNDER_WAY,
 )
+from resolvers.work.routines.graph import ROUTINE, ByRoutineSlug
 
+MOST_ACTIVE: Final = 500
 MOST_WAITPOINTS: Final = 200
 """contract: waitpoints.list"""
 
@@ -70,6 +77,41 @@ def list_routine_runs(scope: QueryScope, data: ListRoutineRuns) -> Page[RoutineR
     if data.since is not None:
         rows = rows.where(col(RoutineRun.started_at) >= data.since)
     return rows.order_by(*NEWEST_FIRST).page(data)
+
+
+def _tagged(value: Any) -> Any:
+    return col(RoutineRun.tags).contains(func.jsonb_build_array(cast(value.clause, Words())))
+
+
+class ListRoutineRunRecords(Paging, ByRoutineSlug):
+    """Filters of the runs of a routine."""
+
+    page_maximum: ClassVar[int] = 500
+    cut_to_default: ClassVar[bool] = True
+
+    status: Annotated[RoutineRunStatus | None, Filter(RoutineRun.status)] = None
+    tag: Annotated[Text | None, Filter(_tagged)] = None
+
+
+@query("routines.run_records", Action.READ, subject=ROUTINE)
+def list_routine_run_records(
+    scope: QueryScope, routine: Row[SavedRoutine], data: ListRoutineRunRecords
+) -> Page[RoutineRun]:
+    """List runs of one routine.
+
+    Newest first.
+    """
+    return scope.children(routine, RoutineRun, "routine_id").matching(data).order_by(*NEWEST_FIRST).page(data)
+
+
+@query("routines.active_runs", Action.READ)
+def list_active_routine_runs(scope: QueryScope, data: NoInput) -> Rows[RoutineRun]:
+    """List runs of routines that are executed now.
+
+    At most 500, newest first. Runs that wait for a person or an event are not among them.
+    """
+    running = col(RoutineRun.status) == constant(RoutineRunStatus.running)
+    return scope.select(RoutineRun).where(running).order_by(*NEWEST_FIRST).limit(MOST_ACTIVE)
 
 
 @query("routine_runs.get", Action.READ, subject=RUN, tickets=False)

@@ -1,0 +1,43 @@
+"""A caller waits for the end of a run, or until it waits for a person or an event."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any, Final
+
+import orjson
+
+from resolvers.identity.caller import Caller
+from resolvers.kernel import Topic
+from resolvers.kernel.reader import Shape
+from resolvers.kernel.store.bus import bus
+from resolvers.work.routine_runs.listing import get_routine_run
+
+LONGEST_WAIT: Final = 300
+"""Seconds."""
+LOOK: Final = 5.0
+PAUSE: Final = 0.2
+"""Seconds between two looks at least: events of other runs are announced, too."""
+
+
+async def wait_for_end(caller: Caller, begun: bytes, shape: Shape | None, place: str | None, seconds: float) -> bytes:
+    """The result of a run that has begun, when it has ended or waits, or after so many seconds. It looks when events
+    are announced, and holds no connection to the database meanwhile.
+    """
+    shown: dict[str, Any] = orjson.loads(begun)
+    until, rung = time.monotonic() + seconds, asyncio.Event()
+    silence = bus.on(Topic.events, lambda key: rung.set())
+    try:
+        while True:
+            rung.clear()
+            asked = time.monotonic()
+            answer = await get_routine_run(caller, {"id": shown["run_id"]}, shape, place=place)
+            body: bytes = answer.body or begun
+            if orjson.loads(body)["status"] != "RUNNING" or asked >= until:
+                return body
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(LOOK, until - asked)):
+                    await rung.wait()
+            await asyncio.sleep(max(0.0, PAUSE - (time.monotonic() - asked)))
+    finally:
+        silence()
