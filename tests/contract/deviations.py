@@ -166,6 +166,7 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
         for verb in ("import", "rollback")
     },
     "routines.cancel_run": {"pipeline.run.failed": "lists learn of the end of a run that waited, too"},
+    "waitpoints.complete": {"waitpoint.decided": "a list of what waits for people changes"},
     "waitpoints.approve": {"waitpoint.decided": "a list of what waits for people changes"},
     "approvals.cancel": {"approval.cancelled": "a list of what waits for people changes"},
     "approvals.decide": {"approval.decided": "a list of what waits for people changes"},
@@ -201,6 +202,7 @@ NEVER: dict[str, dict[int, str]] = {
 
 # operation -> why its declaration differs from the line
 DECLARED: dict[str, str] = {
+    "waitpoints.complete": "nothing is signed: the token alone decides",
     "agents.peers_get": "it is recorded who reads a card, which makes it a command, open to every member",
     "saved_views.delete": "its `owner` is who owns the view, a member of any role (the recordings have it so)",
 }

@@ -128,6 +128,7 @@ def test_the_list_of_anonymous_operations_is_the_contract_s() -> None:
         "auth.sign_in_providers",
         "invitations.signup",
         "oauth.callback_loopback",
+        "waitpoints.complete",
         *[f"runners.{name}" for name in ("connect", "disconnect", "poll", "report", "take_calls")],
     }
     assert ANONYMOUS - without == {"ops.metrics"} | of_our_own

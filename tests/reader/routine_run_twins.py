@@ -7,7 +7,7 @@ from tests.reader.words import Value
 
 TEXTS = (
     "output", "current_step_id", "error_message", "failed_at_step", "triggered_by_id", "invoking_user_id",
-    "invoking_crew_id", "invoking_agent_id", "replay_of",
+    "invoking_crew_id", "invoking_agent_id", "replay_of", "concurrency_key",
 )  # fmt: skip
 UNKNOWN = {("RoutineRun", "durationMs"), ("RoutineRun", "waitpointToken")}
 """They depend on the time, or are seen by some only: tests/work/routine_runs."""
@@ -47,6 +47,11 @@ def _ended(store: Store, _: Asker, run: Row) -> str:
     return "" if run["ended_at"] is None else f"{run['ended_at']:%Y-%m-%dT%H:%M:%SZ}"
 
 
+def _error(store: Store, _: Asker, run: Row) -> Any:
+    text = run["error_message"]
+    return None if text is None else str(text).split("\n")[0][:200]
+
+
 def _text(column: str) -> Value:
     return lambda store, _, run: run[column] or ""
 
@@ -60,6 +65,8 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("RoutineRun", "duration_ms"): lambda *_: None,
     ("RoutineRun", "ended_text"): _ended,
     ("RoutineRun", "issue_identifier"): _issue,
+    ("RoutineRun", "error_line"): _error,
+    ("RoutineRun", "cancel_requested"): lambda store, _, run: run["stopping_at"] is not None,
     ("RoutineRun", "is_replay"): lambda store, _, run: run["replay_of"] is not None,
     ("RoutineRun", "waitpoint_token"): lambda *_: None,
     ("RoutineRun", "waiting_step"): lambda store, _, run: (

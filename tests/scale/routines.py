@@ -16,6 +16,8 @@ ROUTINES = {
 """Lists that are read as a whole: what a read is called, and its path."""
 RUNS = "/api/v1/workspaces/{workspace}/pipeline-runs"
 ROUTINE_PAGES = {
+    "runs of a routine": f"{PIPELINES}/{ROUTINE}/run-records?limit=20",
+    "runs of a routine: failed": f"{PIPELINES}/{ROUTINE}/run-records?limit=20&status=failed&tag=rare",
     "versions of a routine": f"{PIPELINES}/{ROUTINE}/versions?limit=20",
     "runs of routines": f"{RUNS}?limit=20",
     "runs of routines: failed": f"{RUNS}?limit=20&status=failed",

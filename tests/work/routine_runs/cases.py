@@ -18,7 +18,7 @@ from models.work.saved_routines import RoutineVersion, SavedRoutine
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.reader.oracle import Asker, Listing, Row, Store, ordered
-from tests.reader.words import Arguments, Order, by, found, tenants
+from tests.reader.words import Arguments, Order, by, found, named_by_slug, tenants
 from tests.world import now
 
 HASH, RUNNABLE = "0" * 64, "1" * 64
@@ -132,6 +132,7 @@ def taken_signal_wait(plot: Plot) -> SignalWait:
     return SignalWait(routine_run_id=run_id, path="event", event_type="docked", **taken, **plot.here)
 
 
+ANONYMOUS = frozenset({"waitpoints.complete"})
 IDS = {"routine_run_id": "routine_run"}
 RECIPES = {
     "routines.run": Recipe(
@@ -142,6 +143,8 @@ RECIPES = {
     "routines.replay_run": Recipe(ids={"id": "ended_routine_run"}),
     "signals.send": Recipe({"event_type": "docked"}),
     "routine_runs.signal": Recipe({"event_type": "docked"}, ids={"id": "routine_run"}),
+    "routines.run_records": Recipe({"slug": lambda world: world.home["runnable_routine"].slug}),
+    "waitpoints.complete": Recipe({"token": lambda world: world.home["waitpoint"].token, "approved": True}),
     "waitpoints.approve": Recipe({"token": lambda world: world.home["waitpoint"].token, "approved": True}),
 }
 
@@ -162,6 +165,24 @@ def routine_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     return Listing("RoutineRun", ordered(rows, NEWEST), NEWEST, (50, 200), clamped=False)
 
 
+def active(store: Store, asker: Asker, _: Arguments) -> Listing:
+    rows = [row for row in tenants(store, asker, "RoutineRun") if row["status"] == "running"]
+    return Listing("RoutineRun", ordered(rows, NEWEST)[:500])
+
+
+def records(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    routine = named_by_slug("SavedRoutine")(store, asker, arguments)
+    status, tag = arguments.get("status"), arguments.get("tag")
+    rows = [
+        row
+        for row in tenants(store, asker, "RoutineRun")
+        if row["routine_id"] == routine.row["id"]
+        and (status is None or row["status"] == status)
+        and (tag is None or tag in row["tags"])
+    ]
+    return Listing("RoutineRun", ordered(rows, NEWEST), NEWEST, (50, 500), clamped=False)
+
+
 def _pending(store: Store, asker: Asker) -> list[Row]:
     rows = [row for row in tenants(store, asker, "Waitpoint") if row["status"] == "pending"]
     return ordered(rows, NEWEST_WAITPOINT)
@@ -170,6 +191,8 @@ def _pending(store: Store, asker: Asker) -> list[Row]:
 READS = {
     "routineRuns": routine_runs,
     "routineRun": found("RoutineRun"),
+    "activeRoutineRuns": active,
+    "routineRunRecords": records,
     "waitpoints": lambda store, asker, _: Listing("Waitpoint", _pending(store, asker)[:200]),
     "findWaitpoints": lambda store, asker, _: Listing("Waitpoint", _pending(store, asker), NEWEST_WAITPOINT, (50, 100)),
 }
