@@ -1,0 +1,171 @@
+"""Sources of notifications: what events are about, and whom they concern."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlmodel import col
+
+from models.attention.inbox import InboxItem, InboxKind, InboxPriority, InboxState, SenderType, inbox_item_id
+from models.attention.notification_channels import NotificationCategory
+from models.bounds import cut
+from models.people.workspaces import Membership
+from models.resources.budgets import Budget
+from models.staff.crews import Crew
+from models.work.missions import Mission
+from resolvers.attention.notification_channels.messages import Link
+from resolvers.kernel import Context
+from resolvers.rules.redaction import Redactor
+
+PREVIEW = 1024  # bytes
+REPLY = "chat_reply_"
+INBOX: Final = "inbox.updated"
+ISSUE, SPENT, SHORT, FAILED = "issue.created", "budget.exceeded", "budget.warning", "provision.failed"
+EVENTS: Final = (INBOX, ISSUE, SPENT, SHORT, FAILED)
+BY_KIND: Final = {
+    InboxKind.waitpoint: NotificationCategory.agents_approval,
+    InboxKind.escalation: NotificationCategory.agents_escalation,
+    InboxKind.failed_run: NotificationCategory.routines_failed,
+    InboxKind.memory_consolidation: NotificationCategory.memory,
+}
+LINKS: Final = {
+    InboxKind.waitpoint: Link("Review", "/approvals"),
+    InboxKind.failed_run: Link("Open runs", "/runs"),
+    InboxKind.memory_consolidation: Link("Open inbox", "/inbox"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a notification tells, without secrets. `users`: whom it concerns. `key` identifies it in its category."""
+
+    kind: str
+    id: str
+    key: str
+    category: NotificationCategory
+    priority: str
+    title: str
+    body: str
+    users: list[str]
+    links: tuple[Link, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    worded: bool = False
+    """An agent wrote the text: templates do not replace it."""
+
+
+def short(text: str) -> str:
+    """A text without secrets, cut after some bytes."""
+    said = Redactor().redact(text).encode()
+    return said.decode() if len(said) <= PREVIEW else said[:PREVIEW].decode(errors="ignore") + "…"
+
+
+async def sources_of(ctx: Context, event: str, id: str) -> list[Source]:
+    """The sources behind an event. `id` is of the row that it names; none if that is gone."""
+    if event == INBOX:
+        return await _of_inbox(ctx, id)
+    if event == ISSUE:
+        return await _of_issue(ctx, id)
+    if event in (SPENT, SHORT):
+        return await _of_budget(ctx, event, id)
+    return await _of_crew(ctx, event, id)
+
+
+async def everyone(ctx: Context) -> list[str]:
+    return [member.user_id for member in await ctx.select(Membership).order_by(col(Membership.user_id)).all()]
+
+
+async def _of_inbox(ctx: Context, id: str) -> list[Source]:
+    """`id` is of an item, or `chat_reply_` and a chat: then of the items of all who have not read it."""
+    unread = col(InboxItem.state) == InboxState.unread
+    which = col(InboxItem.id).startswith(inbox_item_id(InboxKind.message, f"{id}_"), autoescape=True)
+    same = which if id.startswith(REPLY) else col(InboxItem.id) == id
+    items = await ctx.select(InboxItem, same, unread, including_hidden=True).all()
+    return [await _of_item(ctx, item) for item in items]
+
+
+async def _of_item(ctx: Context, item: InboxItem) -> Source:
+    is_reply = item.kind is InboxKind.message and item.source_id.startswith(REPLY)
+    payload = Redactor().redact_json(item.payload or {})
+    if item.kind is InboxKind.message and not is_reply and item.sender_type is SenderType.system:
+        category = NotificationCategory.system_health
+    else:
+        category = BY_KIND.get(item.kind, NotificationCategory.chat_replies)
+    return Source(
+        kind=item.kind.value,
+        id=item.source_id,
+        key=f"{item.source_id}:{item.updated_at:%Y%m%d%H%M%S%f}" if is_reply else item.source_id,
+        category=category,
+        priority=item.priority.value,
+        title=short(item.title),
+        body=short(item.body_md or ""),
+        users=await _concerned(ctx, item),
+        links=_links(item, payload),
+        facts=payload if isinstance(payload, dict) else {},
+        worded=item.kind is InboxKind.message,
+    )
+
+
+async def _concerned(ctx: Context, item: InboxItem) -> list[str]:
+    """The user that an item is for; otherwise the members with exactly its role, or all."""
+    if item.target_user_id is not None:
+        return [item.target_user_id]
+    if item.target_role is None:
+        return await everyone(ctx)
+    members = await ctx.select(Membership, col(Membership.role) == item.target_role).all()
+    return sorted(member.user_id for member in members)
+
+
+def _links(item: InboxItem, payload: Any) -> tuple[Link, ...]:
+    if item.kind is InboxKind.escalation:
+        agent = item.sender_id if item.sender_type is SenderType.agent else None
+        return (Link("Review", f"/approvals?agent_id={agent}" if agent else "/approvals"),)
+    if item.kind is InboxKind.message:
+        url = payload.get("chat_url") if isinstance(payload, dict) else None
+        return (Link("Open chat", url),) if isinstance(url, str) and url.startswith("/") else ()
+    return (LINKS[item.kind],) if item.kind in LINKS else ()
+
+
+async def _of_issue(ctx: Context, id: str) -> list[Source]:
+    issue = await ctx.select(Mission, col(Mission.id) == id).first()
+    if issue is None:
+        return []
+    title = short(f"{issue.identifier}: {issue.title}" if issue.identifier else issue.title)
+    facts = {"identifier": issue.identifier, "status": issue.status.value, "priority": issue.priority}
+    link = Link("Open mission", f"/missions/{issue.id}/timeline")
+    return [
+        Source(
+            "journal:mission.created", id, id, NotificationCategory.issues_created, InboxPriority.low.value, title,
+            short(issue.description or ""), await everyone(ctx), (link,), facts,
+        )
+    ]  # fmt: skip
+
+
+async def _of_budget(ctx: Context, event: str, id: str) -> list[Source]:
+    budget = await ctx.select(Budget, col(Budget.id) == id).first()
+    if budget is None:
+        return []
+    said = "is spent" if event == SPENT else "is nearly spent"
+    priority = InboxPriority.high if event == SPENT else InboxPriority.medium
+    now = await ctx.now()
+    facts = {"scope": budget.scope.value, "period": budget.period.value}
+    title = f"A budget ({budget.scope.value}, {budget.period.value}) {said}"
+    return [
+        Source(
+            f"journal:{event}", id, f"{id}:{event}:{now:%Y%m%d}", NotificationCategory.agents_budget, priority.value,
+            title, "", await everyone(ctx), (Link("Open journal", "/journal"),), facts,
+        )
+    ]  # fmt: skip
+
+
+async def _of_crew(ctx: Context, event: str, id: str) -> list[Source]:
+    crew_id, _, occasion = id.partition(":")
+    crew = await ctx.select(Crew, col(Crew.id) == crew_id).first()
+    if crew is None:
+        return []
+    title = cut(f"The container of {crew.name} could not be prepared", PREVIEW)
+    return [
+        Source(
+            "journal:provisioning.failed", crew_id, f"{crew_id}:{occasion}", NotificationCategory.agents_error,
+            InboxPriority.high.value, title, "", await everyone(ctx), (Link("Open journal", "/journal"),),
+            {"crew_name": crew.name},
+        )
+    ]  # fmt: skip
