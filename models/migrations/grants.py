@@ -59,7 +59,7 @@ CHANGED: Final = frozenset(
         "instance_facts", "invitations", "issue_attachments", "issue_labels", "issue_relations", "journal",
         "keeper_requests",
         "linked_identities", "mcp_registry_servers", "memory_configs", "message_feedback", "message_reactions",
-        "messages", "notification_channel_agents", "notifications", "oauth_states", "pairings", "passkey_challenges",
+        "messages", "notification_channel_agents", "notification_preferences", "notifications", "oauth_states", "pairings", "passkey_challenges",
         "passkeys",
         "password_resets", "peer_consents", "peer_conversations", "push_keys", "push_notices", "retention_rules",
         "routine_run_steps", "routine_signal_waits", "routine_trust_grants", "routine_waitpoints",

@@ -8,6 +8,7 @@ from schema.bridge.fields import enum, mutation, node, output, query
 
 output(delivery_ops.MessageTemplate, name="NotificationTemplate")
 output(delivery_ops.MessageTemplates, name="NotificationTemplates")
+output(delivery_ops.TemplateRemoved, name="RemovedNotificationTemplate")
 output(delivery_ops.MemberSchedule, name="NotificationSchedule")
 output(delivery_ops.PreferencesStored, name="StoredNotificationPreferences")
 enum(PreferenceState, name="NotificationPreferenceState")

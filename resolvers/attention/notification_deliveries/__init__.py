@@ -13,6 +13,7 @@ from resolvers.attention.notification_deliveries.preferences import (
 from resolvers.attention.notification_deliveries.templates import (
     MessageTemplate,
     MessageTemplates,
+    TemplateRemoved,
     delete_template,
     list_templates,
     set_template,

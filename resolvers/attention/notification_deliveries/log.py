@@ -62,7 +62,10 @@ async def redeliver(ctx: Context, delivery: NotificationDelivery, data: ById) ->
 
     Also sends one that was dropped, at once. CONFLICT while it is pending.
     """
-    ended = (col(NotificationDelivery.id) == delivery.id, col(NotificationDelivery.status) != NotificationStatus.pending)
+    ended = (
+        col(NotificationDelivery.id) == delivery.id,
+        col(NotificationDelivery.status) != NotificationStatus.pending,
+    )
     fresh: dict[str, Any] = {"status": NotificationStatus.pending, "attempts": 0, "held_until": None, "error": None}
     if not await ctx.update_where(NotificationDelivery, *ended, **fresh):
         raise Refusal(Code.CONFLICT, WAITS)

@@ -1,7 +1,7 @@
 """What a member is notified of where, and when."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -96,7 +96,9 @@ class NotificationPreferences(Output):
 
 
 class PreferencesStored(Output):
-    ok: Literal[True] = True
+    """The choices were stored."""
+
+    ok: bool = True
 
 
 class SetNotificationSchedule(Input):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlmodel import col
@@ -23,7 +23,7 @@ from resolvers.attention.notification_deliveries.sending import entry_of
 from resolvers.attention.notification_deliveries.sources import EVENTS, INBOX, REPLY, Source, sources_of
 from resolvers.attention.notification_deliveries.templates import worded
 from resolvers.attention.notification_deliveries.timing import held_until, rank
-from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, Text, clock, job
+from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, job
 from resolvers.kernel.background.followers import follow, news
 
 AT_ONCE: Final = 50
@@ -31,16 +31,19 @@ EVERY_SECONDS: Final = 5
 WINDOW: Final = timedelta(seconds=AT_ONCE * EVERY_SECONDS)
 SENT: Final = (NotificationStatus.pending, NotificationStatus.sent, NotificationStatus.failed)
 MOST_ID: Final = 200
+BEFORE: Final = timedelta(seconds=10)
+"""A change precedes its event by less, and what it has added is notified of once."""
 UNLIMITED: Final = frozenset({NotificationCategory.agents_approval, NotificationCategory.agents_escalation})
 NOT_CHOSEN, MUTED = "The channel does not take this category", "The member has muted the channel"
 TOO_LOW, TOO_MANY = "The priority is too low for the channel", "Too many notifications of this category"
 
 
 class OfEventOfRow(Input):
-    """`event` is the type of an event, `source_id` the id of the row that it names."""
+    """`event` is the type of an event, `source_id` the id of the row that it names, `since` its time in seconds."""
 
-    event: Text
+    event: Id
     source_id: Id
+    since: Id
 
 
 class OfDelivery(Input):
@@ -72,7 +75,7 @@ CHOSEN = (col(NotificationPreference.state) == PreferenceState.immediate,)
 def source_of(type_: str, payload: dict[str, Any]) -> str | None:
     """The id by which `sources_of` finds what an event is about."""
     if type_ != INBOX:
-        return payload.get("id") or payload.get("crew_id")
+        return payload.get("id") or payload.get("run_id") or payload.get("crew_id")
     if payload.get("source") == "chat_reply":
         return f"{REPLY}{payload['chat']}"
     return payload.get("id") if payload.get("state") == "unread" else None
@@ -84,7 +87,8 @@ async def enqueue_sources(rows: AcrossWorkspaces) -> bool:
     for event in events:
         id = source_of(event["type"], event["payload"])
         if id is not None and len(id) <= MOST_ID:
-            rows.enqueue(ROUTE, event["workspace_id"], event=event["type"], source_id=id)
+            since = str(int(event["created_at"].timestamp()))
+            rows.enqueue(ROUTE, event["workspace_id"], event=event["type"], source_id=id, since=since)
     return more
 
 
@@ -101,7 +105,8 @@ class Choice:
 
 async def route(ctx: Context, data: OfEventOfRow) -> None:
     """Stores the messages of an event, each once for a channel, and enqueues them."""
-    for source in await sources_of(ctx, data.event, data.source_id):
+    since = datetime.fromtimestamp(int(data.since), UTC) - BEFORE
+    for source in await sources_of(ctx, data.event, data.source_id, since):
         for choice in best_of(await _choices(ctx, source)):
             await _store(ctx, source, choice)
 
@@ -158,9 +163,7 @@ def _dropped(source: Source, channel: NotificationChannel, muted: bool) -> str |
     return TOO_LOW if rank(source.priority) < rank(channel.min_priority) else None
 
 
-async def _is_too_many(
-    ctx: Context, source: Source, channel: NotificationChannel, user_id: str, now: datetime
-) -> bool:
+async def _is_too_many(ctx: Context, source: Source, channel: NotificationChannel, user_id: str, now: datetime) -> bool:
     """Returns true if the member's messages of the category in this channel have used up what may be sent."""
     recent = (
         col(NotificationDelivery.channel_id) == channel.id,

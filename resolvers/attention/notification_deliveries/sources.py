@@ -1,6 +1,7 @@
 """Sources of notifications: what events are about, and whom they concern."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from sqlmodel import col
@@ -10,7 +11,10 @@ from models.attention.notification_channels import NotificationCategory
 from models.bounds import cut
 from models.people.workspaces import Membership
 from models.resources.budgets import Budget
+from models.staff.agents import Agent
 from models.staff.crews import Crew
+from models.staff.runs import BY_SCHEDULE, BY_WEBHOOK, Run
+from models.work.issues import ActivityAction, IssueActivity, IssueComment
 from models.work.missions import Mission
 from resolvers.attention.notification_channels.messages import Link
 from resolvers.kernel import Context
@@ -20,13 +24,22 @@ PREVIEW = 1024  # bytes
 REPLY = "chat_reply_"
 INBOX: Final = "inbox.updated"
 ISSUE, SPENT, SHORT, FAILED = "issue.created", "budget.exceeded", "budget.warning", "provision.failed"
-EVENTS: Final = (INBOX, ISSUE, SPENT, SHORT, FAILED)
+CHANGED, ENDED = "issue.updated", "run.completed"
+EVENTS: Final = (INBOX, ISSUE, CHANGED, ENDED, SPENT, SHORT, FAILED)
+BY_THEMSELVES: Final = (BY_SCHEDULE, BY_WEBHOOK)
+"""The triggers of runs that no member waits for."""
+MOST_CHANGES = 20  # of one event
 BY_KIND: Final = {
     InboxKind.waitpoint: NotificationCategory.agents_approval,
     InboxKind.escalation: NotificationCategory.agents_escalation,
     InboxKind.failed_run: NotificationCategory.routines_failed,
     InboxKind.memory_consolidation: NotificationCategory.memory,
 }
+OF_ACTION: Final = {
+    ActivityAction.status_changed: (NotificationCategory.issues_state, "journal:mission.status_change", "has changed"),
+    ActivityAction.assignee_changed: (NotificationCategory.issues_assigned, "journal:mission.assigned", "was assigned"),
+}
+COMMENTED: Final = (NotificationCategory.issues_comment, "journal:mission.comment", "was commented on")
 LINKS: Final = {
     InboxKind.waitpoint: Link("Review", "/approvals"),
     InboxKind.failed_run: Link("Open runs", "/runs"),
@@ -36,7 +49,7 @@ LINKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a notification tells, without secrets. `users`: whom it concerns. `key` identifies it in its category."""
+    """The content of a notification, without secrets. `users`: the members whom it concerns. `key` identifies it in its category."""
 
     kind: str
     id: str
@@ -58,12 +71,18 @@ def short(text: str) -> str:
     return said.decode() if len(said) <= PREVIEW else said[:PREVIEW].decode(errors="ignore") + "…"
 
 
-async def sources_of(ctx: Context, event: str, id: str) -> list[Source]:
-    """The sources behind an event. `id` is of the row that it names; none if that is gone."""
+async def sources_of(ctx: Context, event: str, id: str, since: datetime) -> list[Source]:
+    """The sources behind an event. `id` is of the row that it names; none if that is gone. What was added to the row
+    before `since` is not of this event.
+    """
     if event == INBOX:
         return await _of_inbox(ctx, id)
     if event == ISSUE:
         return await _of_issue(ctx, id)
+    if event == CHANGED:
+        return await _of_changes(ctx, id, since)
+    if event == ENDED:
+        return await _of_run(ctx, id)
     if event in (SPENT, SHORT):
         return await _of_budget(ctx, event, id)
     return await _of_crew(ctx, event, id)
@@ -135,6 +154,46 @@ async def _of_issue(ctx: Context, id: str) -> list[Source]:
         Source(
             "journal:mission.created", id, id, NotificationCategory.issues_created, InboxPriority.low.value, title,
             short(issue.description or ""), await everyone(ctx), (link,), facts,
+        )
+    ]  # fmt: skip
+
+
+async def _of_changes(ctx: Context, id: str, since: datetime) -> list[Source]:
+    """New statuses and assignments of an issue, and comments on it."""
+    issue = await ctx.select(Mission, col(Mission.id) == id).first()
+    if issue is None:
+        return []
+    acts = (col(IssueActivity.mission_id) == id, col(IssueActivity.created_at) >= since)
+    changes = ctx.select(IssueActivity, *acts, col(IssueActivity.action).in_([*OF_ACTION]))
+    said = ctx.select(IssueComment, col(IssueComment.mission_id) == id, col(IssueComment.created_at) >= since)
+    name, facts = issue.identifier or issue.title, {"identifier": issue.identifier, "status": issue.status.value}
+    found = [
+        (change.id, *OF_ACTION[change.action], change.details or "")
+        for change in await changes.order_by(col(IssueActivity.created_at)).limit(MOST_CHANGES).all()
+    ] + [
+        (comment.id, *COMMENTED, comment.body)
+        for comment in await said.order_by(col(IssueComment.created_at)).limit(MOST_CHANGES).all()
+    ]
+    users, link = await everyone(ctx) if found else [], Link("Open mission", f"/missions/{issue.id}/timeline")
+    return [
+        Source(
+            kind, id, of, category, InboxPriority.low.value, short(f"{name} {what}"), short(body), users, (link,), facts
+        )
+        for of, category, kind, what, body in found
+    ]
+
+
+async def _of_run(ctx: Context, id: str) -> list[Source]:
+    """A run that a schedule or a webhook has begun. Its output is not repeated: not all members may read it."""
+    run = await ctx.select(Run, col(Run.id) == id, col(Run.trigger_type).in_(BY_THEMSELVES)).first()
+    if run is None:
+        return []
+    agent = await ctx.select(Agent, col(Agent.id) == run.agent_id, including_deleted=True).one()
+    facts = {"agent_name": agent.name, "agent_slug": agent.slug, "trigger": run.trigger_type}
+    return [
+        Source(
+            "journal:pipeline.run.completed", id, id, NotificationCategory.routines_completed, InboxPriority.low.value,
+            short(f"{agent.name} has completed a run"), "", await everyone(ctx), (Link("Open runs", "/runs"),), facts,
         )
     ]  # fmt: skip
 

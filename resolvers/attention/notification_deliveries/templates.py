@@ -32,6 +32,7 @@ from resolvers.kernel import (
 MOST_TEMPLATES = 1_000
 REFERENCE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 KNOWN = re.compile(r"source\.(title|body|category|kind)|vars\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?")
+CATEGORIES = frozenset(category.value for category in NotificationCategory)
 NO_CATEGORY, NO_CHANNEL = "category is required", "there is no such channel"
 FULL = f"The workspace already has {MOST_TEMPLATES} templates, the maximum"
 
@@ -42,6 +43,12 @@ def _checked(text: str) -> str:
     for found in REFERENCE.finditer(text):
         if not KNOWN.fullmatch(found[1]):
             raise PydanticCustomError("reference", "there is no {name}", {"name": found[1][:50]})
+    return text
+
+
+def _category(text: str) -> str:
+    if text not in CATEGORIES:
+        raise PydanticCustomError("category", "has to be a category, such as issues.created")
     return text
 
 
@@ -58,7 +65,7 @@ class SetNotificationTemplate(Input):
     empty. A title or body that ends up blank stays as it was.
     """
 
-    category: NotificationCategory
+    category: Annotated[Text, AfterValidator(_category)]
     channel_id: Id = ""
     title: Annotated[str, Field(strict=True, max_length=TITLE), AfterValidator(_checked)] = ""
     body: Annotated[str, Field(strict=True, max_length=bounds.DESCRIPTION), AfterValidator(_checked)] = ""
@@ -67,7 +74,7 @@ class SetNotificationTemplate(Input):
 class MessageTemplate(Output):
     """Without `channel_id` it holds for every channel."""
 
-    category: NotificationCategory
+    category: str
     channel_id: Annotated[str | None, Absent()] = None
     title: str
     body: str
@@ -77,6 +84,12 @@ class MessageTemplates(Output):
     """The templates of the workspace, by category and channel."""
 
     templates: list[MessageTemplate]
+
+
+class TemplateRemoved(Output):
+    """The category has no template of this channel any more."""
+
+    category: str
 
 
 @procedure("notification_templates.list", Action.MANAGE, tickets=False)
@@ -91,11 +104,12 @@ async def list_templates(ctx: Context, data: NoInput) -> MessageTemplates:
 
 
 def _shown(row: NotificationTemplate) -> MessageTemplate:
-    category = NotificationCategory(row.category)
-    return MessageTemplate(category=category, channel_id=row.channel_id or None, title=row.title, body=row.body)
+    return MessageTemplate(category=row.category, channel_id=row.channel_id or None, title=row.title, body=row.body)
 
 
-class NotificationTemplateChanged(Event, type="notification_template.updated", channel="workspace:{workspace_id}#manage"):
+class NotificationTemplateChanged(
+    Event, type="notification_template.updated", channel="workspace:{workspace_id}#manage"
+):
     """The wording of a category was set or removed."""
 
     category: str
@@ -117,8 +131,8 @@ async def set_template(ctx: Context, data: SetNotificationTemplate) -> MessageTe
         channel = col(NotificationChannel.id) == data.channel_id
         if not await ctx.select(NotificationChannel, channel).exists():
             raise invalid("channel_id", NO_CHANNEL)
-    ctx.audit("NOTIFICATION_TEMPLATE", f"{data.category}:{data.channel_id}", category=data.category.value)
-    ctx.emit(NotificationTemplateChanged(category=data.category.value))
+    ctx.audit("NOTIFICATION_TEMPLATE", f"{data.category}:{data.channel_id}", category=data.category)
+    ctx.emit(NotificationTemplateChanged(category=data.category))
     row = NotificationTemplate(**data.model_dump(mode="json"))
     if not data.title.strip() and not data.body.strip():
         await ctx.delete_where(NotificationTemplate, *_same(data.category, data.channel_id))
@@ -135,7 +149,7 @@ async def set_template(ctx: Context, data: SetNotificationTemplate) -> MessageTe
     audit="notification_template.removed",
     emits=NotificationTemplateChanged,
 )
-async def delete_template(ctx: Context, data: OfTemplate) -> None:
+async def delete_template(ctx: Context, data: OfTemplate) -> TemplateRemoved:
     """Delete a notification template.
 
     Idempotent.
@@ -145,6 +159,7 @@ async def delete_template(ctx: Context, data: OfTemplate) -> None:
     ctx.audit("NOTIFICATION_TEMPLATE", f"{data.category}:{data.channel_id}", category=data.category)
     ctx.emit(NotificationTemplateChanged(category=data.category))
     await ctx.delete_where(NotificationTemplate, *_same(data.category, data.channel_id))
+    return TemplateRemoved(category=data.category)
 
 
 def _same(category: str, channel_id: str) -> tuple[Any, ...]:
