@@ -34,7 +34,7 @@ from resolvers.kernel import (
 )
 from resolvers.rules.time_zones import time_zone
 
-MOST_CELLS = 500
+MOST_CELLS = 200
 LONGEST_DIGEST = 7 * 24 * 60  # minutes
 CATEGORIES = frozenset({EVERY, *[category.value for category in NotificationCategory]})
 TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")

@@ -49,7 +49,9 @@ LINKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The content of a notification, without secrets. `users`: the members whom it concerns. `key` identifies it in its category."""
+    """The content of a notification, without secrets. `users`: the members whom it concerns. `key` identifies it in its
+    category.
+    """
 
     kind: str
     id: str

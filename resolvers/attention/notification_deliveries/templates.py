@@ -61,8 +61,8 @@ class OfTemplate(Input):
 
 class SetNotificationTemplate(Input):
     """`title` and `body` may contain `{{ source.title }}`, `{{ source.body }}`, `{{ source.category }}`,
-    `{{ source.kind }}`, and `{{ vars.<fact> }}` or `{{ vars.<fact>.<key> }}` for facts of the source. An unknown fact is
-    empty. A title or body that ends up blank stays as it was.
+    `{{ source.kind }}`, and `{{ vars.<fact> }}` or `{{ vars.<fact>.<key> }}` for facts of the source. An unknown fact
+    is empty. A title or body that ends up blank stays as it was.
     """
 
     category: Annotated[Text, AfterValidator(_category)]

@@ -70,7 +70,11 @@ def notification_delivery(plot: Plot) -> NotificationDelivery:
 
 RECIPES = {
     "me.notification_prefs_set": Recipe(
-        {"cells": [{"category": "*", "channel_id": "notification_channel", "state": "off"}]}
+        {
+            "cells": lambda world: [
+                {"category": "*", "channel_id": world.home["notification_channel"].id, "state": "off"}
+            ]
+        }
     ),
     "me.notification_schedule_set": Recipe(
         {"time_zone": "Europe/Prague", "quiet_from": "22:00", "quiet_until": "06:30", "digest_minutes": 60}
