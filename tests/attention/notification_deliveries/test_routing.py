@@ -197,8 +197,9 @@ async def test_a_template_words_the_message_of_one_channel(world: World) -> None
         await item(world, "May I?")
         rows = await settled(world, 2)
         assert {row["channel_id"]: row["title"] for row in rows} == {here: "Decide: May I?", there: "May I?"}
-        query = f"{TEMPLATES}?workspace_id={world.workspace.id}&category=agents.approval&channel_id={here}"
-        assert (await world.rest(world.owner, "DELETE", query, workspace=None)).status_code == 204
+        which = {"workspace_id": world.workspace.id, "category": "agents.approval", "channel_id": here}
+        async with world.client(world.owner) as client:
+            assert (await client.request("DELETE", TEMPLATES, params=which)).status_code == 204
         assert (await world.rest(world.owner, "GET", TEMPLATES)).json() == {"templates": []}
     assert {json.loads(body)["body"] for _, body in receiver.got} == {"Look at it"}, "a blank body keeps the original"
 
