@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_05_12"
-down_revision = "2026_12_04_1"
+revision = "2026_12_05_30"
+down_revision = "2026_12_05_21"
 branch_labels = None
 depends_on = None
 
