@@ -48,7 +48,9 @@ class NotificationPreference(TenantTable, table=True):
     __private__: ClassVar = True
     __tablename__ = "notification_preferences"
     __table_args__ = (
-        UniqueConstraint("workspace_id", "user_id", "channel_id", "category"),
+        UniqueConstraint(
+            "workspace_id", "user_id", "channel_id", "category", name="notification_preferences_choice_key"
+        ),
         _of_member(),
         Index("notification_preferences_user_id_idx", "user_id", "workspace_id"),
         Index("notification_preferences_category_idx", "workspace_id", "category"),

@@ -20,7 +20,7 @@ CHOICES = f"""
         channel_id varchar(200) NOT NULL,
         category varchar(200) NOT NULL,
         state text NOT NULL CHECK (state IN ('off', 'immediate')),
-        UNIQUE (workspace_id, user_id, channel_id, category),
+        CONSTRAINT notification_preferences_choice_key UNIQUE (workspace_id, user_id, channel_id, category),
         {OF_MEMBER}
     );
     CREATE INDEX notification_preferences_category_idx ON notification_preferences (workspace_id, category);
