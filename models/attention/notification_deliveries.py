@@ -1,4 +1,4 @@
-"""What each member is notified of where, the wording of messages, and the log of their deliveries."""
+"""Choices of members for notifications by channel, the wording of messages, and the log of their deliveries."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ EVERY: Final = "*"
 
 
 class PreferenceState(StrEnum):
-    """Whether notifications of a category are sent to a channel."""
+    """The choice of a member: `immediate` sends notifications of a category to a channel, `off` does not."""
 
     off = "off"
     immediate = "immediate"

@@ -1,4 +1,4 @@
-"""What members are notified of, where and when; the wording of messages, and the log of their deliveries."""
+"""Choices of members for notifications, the wording of messages, and the log of their deliveries."""
 
 from models.migrations.revisions import execute
 

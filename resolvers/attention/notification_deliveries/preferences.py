@@ -1,4 +1,4 @@
-"""What a member is notified of where, and when."""
+"""Choices of a member: channels for each category of notifications, quiet hours and digests."""
 
 import re
 from typing import Annotated, Any
@@ -147,8 +147,7 @@ async def get_preferences(ctx: Context, data: NoInput) -> NotificationPreference
 async def set_preferences(ctx: Context, data: SetNotificationPreferences) -> PreferencesStored:
     """Set notification preferences of the caller.
 
-    Merges the cells into those that are stored, all or none. The channels are those of the workspace, and the caller's
-    own.
+    Merges the cells into the stored ones, all or none. A channel belongs to the workspace or to the caller.
     """
     cells = {(cell.channel_id, cell.category): cell.state for cell in data.cells}
     ids = sorted({channel_id for channel_id, _ in cells})
@@ -175,8 +174,8 @@ async def get_schedule(ctx: Context, data: NoInput) -> MemberSchedule:
 async def set_schedule(ctx: Context, data: SetNotificationSchedule) -> MemberSchedule:
     """Set the quiet hours and digests of the caller.
 
-    Replaces all of them, for the caller's own channels in this workspace. Notifications that already wait are sent at
-    the time that was chosen before.
+    Replaces all of them, for the caller's own channels in this workspace. Waiting notifications keep the time that
+    was chosen before.
     """
     given: dict[str, Any] = data.model_dump(include={"time_zone", "through", "digest_minutes"})
     row = NotificationSchedule(

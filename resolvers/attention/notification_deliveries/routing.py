@@ -1,4 +1,4 @@
-"""Which messages a source makes: for each channel that a member has chosen for its category."""
+"""Messages of a source: one for each channel that a member has chosen for its category."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from models.attention.notification_deliveries import (
 )
 from models.bounds import cut
 from resolvers.attention.notification_deliveries.sending import entry_of
-from resolvers.attention.notification_deliveries.sources import EVENTS, INBOX, REPLY, Source, sources_of
+from resolvers.attention.notification_deliveries.sources import EVENTS, INBOX, REPLY, Occasion, sources_of
 from resolvers.attention.notification_deliveries.templates import worded
 from resolvers.attention.notification_deliveries.timing import held_until, rank
 from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, job
@@ -58,11 +58,11 @@ class OfHeld(Input):
 
 
 ROUTE = job("notification_deliveries.route", OfEventOfRow, unique="{event}:{source_id}", attempts=3)
-"""Finds who is notified of an event, and where."""
+"""Finds the members and channels for an event."""
 DELIVER = job("notification_deliveries.deliver", OfDelivery, unique="{delivery_id}")
 """Sends one message, in up to five attempts."""
 DIGEST = job("notification_deliveries.digest", OfHeld, unique="{channel_id}:{due}")
-"""Sends what a channel was not to receive before a time, as one message."""
+"""Sends the held messages of a channel as one."""
 FOLLOW = clock(
     "notification_deliveries.follow",
     every=timedelta(seconds=1),
@@ -94,7 +94,7 @@ async def enqueue_sources(rows: AcrossWorkspaces) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What comes of a source for one member and one channel."""
+    """The outcome of a source for one member and one channel."""
 
     channel: NotificationChannel
     user_id: str
@@ -121,7 +121,7 @@ def best_of(choices: Iterable[Choice]) -> list[Choice]:
     return list(best.values())
 
 
-async def _choices(ctx: Context, source: Source) -> list[Choice]:
+async def _choices(ctx: Context, source: Occasion) -> list[Choice]:
     """For each member whom the source concerns, the channels that the member has chosen for its category."""
     of_members = col(NotificationPreference.user_id).in_(source.users)
     named = col(NotificationPreference.category).in_([source.category.value, EVERY])
@@ -155,7 +155,7 @@ async def _choices(ctx: Context, source: Source) -> list[Choice]:
     return made
 
 
-def _dropped(source: Source, channel: NotificationChannel, muted: bool) -> str | None:
+def _dropped(source: Occasion, channel: NotificationChannel, muted: bool) -> str | None:
     if channel.categories and source.category.value not in channel.categories:
         return NOT_CHOSEN
     if muted:
@@ -163,7 +163,9 @@ def _dropped(source: Source, channel: NotificationChannel, muted: bool) -> str |
     return TOO_LOW if rank(source.priority) < rank(channel.min_priority) else None
 
 
-async def _is_too_many(ctx: Context, source: Source, channel: NotificationChannel, user_id: str, now: datetime) -> bool:
+async def _is_too_many(
+    ctx: Context, source: Occasion, channel: NotificationChannel, user_id: str, now: datetime
+) -> bool:
     """Returns true if the member's messages of the category in this channel have used up what may be sent."""
     recent = (
         col(NotificationDelivery.channel_id) == channel.id,
@@ -175,7 +177,7 @@ async def _is_too_many(ctx: Context, source: Source, channel: NotificationChanne
     return await ctx.select(NotificationDelivery, *recent).count() >= AT_ONCE
 
 
-async def _store(ctx: Context, source: Source, choice: Choice) -> None:
+async def _store(ctx: Context, source: Occasion, choice: Choice) -> None:
     key = f"{source.category.value}:{source.key}"
     await ctx.lock(f"notification {ctx.workspace_id}/{choice.channel.id}/{key}")
     same = (col(NotificationDelivery.channel_id) == choice.channel.id, col(NotificationDelivery.dedup_key) == key)
@@ -210,7 +212,7 @@ async def _store(ctx: Context, source: Source, choice: Choice) -> None:
         ctx.enqueue(DELIVER, delivery_id=made.id)
 
 
-async def _wording(ctx: Context, source: Source, channel_id: str) -> tuple[str, str]:
+async def _wording(ctx: Context, source: Occasion, channel_id: str) -> tuple[str, str]:
     """Title and body by the template of the channel or, without one, of all channels."""
     if source.worded:
         return source.title, source.body

@@ -50,7 +50,7 @@ async def delivery_of(ctx: Context, id: str) -> Outgoing | None:
 
 
 async def held_for(ctx: Context, channel_id: str, due: datetime) -> Outgoing | None:
-    """What a channel was not to receive before a time, oldest first."""
+    """The held messages of a channel whose time has come, oldest first."""
     waits = (
         col(NotificationDelivery.channel_id) == channel_id,
         col(NotificationDelivery.status) == NotificationStatus.pending,

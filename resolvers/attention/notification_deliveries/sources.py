@@ -1,4 +1,4 @@
-"""Sources of notifications: what events are about, and whom they concern."""
+"""Occasions of notifications: the content of an event, and the members whom it concerns."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,7 +48,7 @@ LINKS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Occasion:
     """The content of a notification, without secrets. `users`: the members whom it concerns. `key` identifies it in its
     category.
     """
@@ -73,7 +73,7 @@ def short(text: str) -> str:
     return said.decode() if len(said) <= PREVIEW else said[:PREVIEW].decode(errors="ignore") + "…"
 
 
-async def sources_of(ctx: Context, event: str, id: str, since: datetime) -> list[Source]:
+async def sources_of(ctx: Context, event: str, id: str, since: datetime) -> list[Occasion]:
     """The sources behind an event. `id` is of the row that it names; none if that is gone. What was added to the row
     before `since` is not of this event.
     """
@@ -94,7 +94,7 @@ async def everyone(ctx: Context) -> list[str]:
     return [member.user_id for member in await ctx.select(Membership).order_by(col(Membership.user_id)).all()]
 
 
-async def _of_inbox(ctx: Context, id: str) -> list[Source]:
+async def _of_inbox(ctx: Context, id: str) -> list[Occasion]:
     """`id` is of an item, or `chat_reply_` and a chat: then of the items of all who have not read it."""
     unread = col(InboxItem.state) == InboxState.unread
     which = col(InboxItem.id).startswith(inbox_item_id(InboxKind.message, f"{id}_"), autoescape=True)
@@ -103,14 +103,14 @@ async def _of_inbox(ctx: Context, id: str) -> list[Source]:
     return [await _of_item(ctx, item) for item in items]
 
 
-async def _of_item(ctx: Context, item: InboxItem) -> Source:
+async def _of_item(ctx: Context, item: InboxItem) -> Occasion:
     is_reply = item.kind is InboxKind.message and item.source_id.startswith(REPLY)
     payload = Redactor().redact_json(item.payload or {})
     if item.kind is InboxKind.message and not is_reply and item.sender_type is SenderType.system:
         category = NotificationCategory.system_health
     else:
         category = BY_KIND.get(item.kind, NotificationCategory.chat_replies)
-    return Source(
+    return Occasion(
         kind=item.kind.value,
         id=item.source_id,
         key=f"{item.source_id}:{item.updated_at:%Y%m%d%H%M%S%f}" if is_reply else item.source_id,
@@ -145,7 +145,7 @@ def _links(item: InboxItem, payload: Any) -> tuple[Link, ...]:
     return (LINKS[item.kind],) if item.kind in LINKS else ()
 
 
-async def _of_issue(ctx: Context, id: str) -> list[Source]:
+async def _of_issue(ctx: Context, id: str) -> list[Occasion]:
     issue = await ctx.select(Mission, col(Mission.id) == id).first()
     if issue is None:
         return []
@@ -153,14 +153,14 @@ async def _of_issue(ctx: Context, id: str) -> list[Source]:
     facts = {"identifier": issue.identifier, "status": issue.status.value, "priority": issue.priority}
     link = Link("Open mission", f"/missions/{issue.id}/timeline")
     return [
-        Source(
+        Occasion(
             "journal:mission.created", id, id, NotificationCategory.issues_created, InboxPriority.low.value, title,
             short(issue.description or ""), await everyone(ctx), (link,), facts,
         )
     ]  # fmt: skip
 
 
-async def _of_changes(ctx: Context, id: str, since: datetime) -> list[Source]:
+async def _of_changes(ctx: Context, id: str, since: datetime) -> list[Occasion]:
     """New statuses and assignments of an issue, and comments on it."""
     issue = await ctx.select(Mission, col(Mission.id) == id).first()
     if issue is None:
@@ -178,14 +178,14 @@ async def _of_changes(ctx: Context, id: str, since: datetime) -> list[Source]:
     ]
     users, link = await everyone(ctx) if found else [], Link("Open mission", f"/missions/{issue.id}/timeline")
     return [
-        Source(
+        Occasion(
             kind, id, of, category, InboxPriority.low.value, short(f"{name} {what}"), short(body), users, (link,), facts
         )
         for of, category, kind, what, body in found
     ]
 
 
-async def _of_run(ctx: Context, id: str) -> list[Source]:
+async def _of_run(ctx: Context, id: str) -> list[Occasion]:
     """A run that a schedule or a webhook has begun. Its output is not repeated: not all members may read it."""
     run = await ctx.select(Run, col(Run.id) == id, col(Run.trigger_type).in_(BY_THEMSELVES)).first()
     if run is None:
@@ -193,14 +193,14 @@ async def _of_run(ctx: Context, id: str) -> list[Source]:
     agent = await ctx.select(Agent, col(Agent.id) == run.agent_id, including_deleted=True).one()
     facts = {"agent_name": agent.name, "agent_slug": agent.slug, "trigger": run.trigger_type}
     return [
-        Source(
+        Occasion(
             "journal:pipeline.run.completed", id, id, NotificationCategory.routines_completed, InboxPriority.low.value,
             short(f"{agent.name} has completed a run"), "", await everyone(ctx), (Link("Open runs", "/runs"),), facts,
         )
     ]  # fmt: skip
 
 
-async def _of_budget(ctx: Context, event: str, id: str) -> list[Source]:
+async def _of_budget(ctx: Context, event: str, id: str) -> list[Occasion]:
     budget = await ctx.select(Budget, col(Budget.id) == id).first()
     if budget is None:
         return []
@@ -210,21 +210,21 @@ async def _of_budget(ctx: Context, event: str, id: str) -> list[Source]:
     facts = {"scope": budget.scope.value, "period": budget.period.value}
     title = f"A budget ({budget.scope.value}, {budget.period.value}) {said}"
     return [
-        Source(
+        Occasion(
             f"journal:{event}", id, f"{id}:{event}:{now:%Y%m%d}", NotificationCategory.agents_budget, priority.value,
             title, "", await everyone(ctx), (Link("Open journal", "/journal"),), facts,
         )
     ]  # fmt: skip
 
 
-async def _of_crew(ctx: Context, event: str, id: str) -> list[Source]:
+async def _of_crew(ctx: Context, event: str, id: str) -> list[Occasion]:
     crew_id, _, occasion = id.partition(":")
     crew = await ctx.select(Crew, col(Crew.id) == crew_id).first()
     if crew is None:
         return []
     title = cut(f"The container of {crew.name} could not be prepared", PREVIEW)
     return [
-        Source(
+        Occasion(
             "journal:provisioning.failed", crew_id, f"{crew_id}:{occasion}", NotificationCategory.agents_error,
             InboxPriority.high.value, title, "", await everyone(ctx), (Link("Open journal", "/journal"),),
             {"crew_name": crew.name},

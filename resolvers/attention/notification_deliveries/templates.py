@@ -52,7 +52,7 @@ def _category(text: str) -> str:
     return text
 
 
-class OfTemplate(Input):
+class DeleteNotificationTemplate(Input):
     """A template of a category; without a channel, for every channel."""
 
     category: Text = ""
@@ -96,7 +96,7 @@ class TemplateRemoved(Output):
 async def list_templates(ctx: Context, data: NoInput) -> MessageTemplates:
     """List notification templates.
 
-    By category and channel; templates for every channel come first.
+    Sorted by category and channel; templates for every channel come first.
     """
     order = (col(NotificationTemplate.category), col(NotificationTemplate.channel_id))
     rows = await ctx.select(NotificationTemplate).order_by(*order).all()
@@ -149,7 +149,7 @@ async def set_template(ctx: Context, data: SetNotificationTemplate) -> MessageTe
     audit="notification_template.removed",
     emits=NotificationTemplateChanged,
 )
-async def delete_template(ctx: Context, data: OfTemplate) -> TemplateRemoved:
+async def delete_template(ctx: Context, data: DeleteNotificationTemplate) -> TemplateRemoved:
     """Delete a notification template.
 
     Idempotent.
