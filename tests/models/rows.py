@@ -12,6 +12,12 @@ from models.actors import ActorType
 from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalOutcome
 from models.attention.inbox import InboxItem, InboxKind, inbox_item_id
 from models.attention.notification_channels import ChannelType, NotificationChannel
+from models.attention.notification_deliveries import (
+    NotificationDelivery,
+    NotificationPreference,
+    NotificationSchedule,
+    NotificationTemplate,
+)
 from models.attention.push import PushKey, PushNotice, PushSubscription
 from models.attention.webhook_endpoints import WebhookDelivery, WebhookEndpoint
 from models.base import new_id, table_of
@@ -316,6 +322,12 @@ def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
             **here,
         ),
         NotificationChannel(type=ChannelType.webhook, url="https://example.org", events=["run.failed"], **here),
+        NotificationPreference(user_id=user.id, channel_id="all", category="*", **here),
+        NotificationSchedule(user_id=user.id, **here),
+        NotificationTemplate(category="memory", **here),
+        NotificationDelivery(
+            channel_id="all", category="memory", dedup_key="one", source_kind="x", source_id="x", title="x", **here
+        ),
         Hook(event=HookEvent.pre_tool_call, handler_kind=HookHandler.subagent, **here),
         (hook := WebhookEndpoint(name=name, url="https://example.org", event_types=["*"], **here)),
         WebhookDelivery(
