@@ -94,7 +94,7 @@ ADDED_ROUTES: dict[str, str] = ADDED | {
     **dict.fromkeys(("webhooks.configure", "webhooks.get"), "who sends to an agent, and so how it is signed"),
     **dict.fromkeys(
         ("me.notification_schedule_get", "me.notification_schedule_set"),
-        "quiet hours and digests of a member's own channels",
+        "quiet hours and digests of a member",
     ),
     "notification_deliveries.redeliver": "a member sends a message of the log again",
     "webhook_endpoints": "the events of a workspace, delivered to servers of others",

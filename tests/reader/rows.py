@@ -10,6 +10,7 @@ from sqlmodel import AutoString, SQLModel
 
 from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalStatus
 from models.attention.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
+from models.attention.notification_deliveries import NotificationDelivery, NotificationStatus
 from models.attention.notifications import Notification
 from models.attention.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.base import CHOICES, most_characters, new_id, table_of
@@ -442,6 +443,11 @@ class Sower:
                 endpoint_id=pick(endpoints[:2]).id, event_type="x", subject=self.text(), payload={}, xid=number,
                 seq=number, state=pick(list(DeliveryState)), happened_at=self.time(), created_at=self.time(),
                 **self.here,
+            )  # fmt: skip
+            yield NotificationDelivery(
+                channel_id=f"channel{number % 3}", category=pick(["memory", "chat.replies"]), dedup_key=f"{number}",
+                source_kind="x", source_id="x", title=self.text(), status=pick(list(NotificationStatus)),
+                created_at=self.time(), updated_at=self.time(), **self.here,
             )  # fmt: skip
 
     def inbox(self, agents: list[Agent]) -> Iterator[SQLModel]:
