@@ -158,6 +158,7 @@ async def test_quiet_hours_hold_until_a_digest(world: World) -> None:
         own = await channel(world, receiver, world.viewer)
         await choose(world, world.viewer, own, "agents.approval")
         await item(world, "First")
+        await settled(world, 1)
         await item(world, "Second")
         await item(world, "Fire", priority=InboxPriority.urgent)
         rows = await settled(world, 3)
