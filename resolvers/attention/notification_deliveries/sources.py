@@ -87,7 +87,7 @@ async def sources_of(ctx: Context, event: str, id: str, since: datetime) -> list
         return await _of_run(ctx, id)
     if event in (SPENT, SHORT):
         return await _of_budget(ctx, event, id)
-    return await _of_crew(ctx, event, id)
+    return await _of_crew(ctx, id, since)
 
 
 async def everyone(ctx: Context) -> list[str]:
@@ -217,16 +217,15 @@ async def _of_budget(ctx: Context, event: str, id: str) -> list[Occasion]:
     ]  # fmt: skip
 
 
-async def _of_crew(ctx: Context, event: str, id: str) -> list[Occasion]:
-    crew_id, _, occasion = id.partition(":")
+async def _of_crew(ctx: Context, crew_id: str, since: datetime) -> list[Occasion]:
     crew = await ctx.select(Crew, col(Crew.id) == crew_id).first()
     if crew is None:
         return []
     title = cut(f"The container of {crew.name} could not be prepared", PREVIEW)
     return [
         Occasion(
-            "journal:provisioning.failed", crew_id, f"{crew_id}:{occasion}", NotificationCategory.agents_error,
-            InboxPriority.high.value, title, "", await everyone(ctx), (Link("Open journal", "/journal"),),
-            {"crew_name": crew.name},
+            "journal:provisioning.failed", crew_id, f"{crew_id}:{since:%Y%m%d%H%M%S}",
+            NotificationCategory.agents_error, InboxPriority.high.value, title, "", await everyone(ctx),
+            (Link("Open journal", "/journal"),), {"crew_name": crew.name},
         )
     ]  # fmt: skip

@@ -88,7 +88,9 @@ async def settled(world: World, number: int) -> list[dict[str, Any]]:
             await follow()  # what is not older than every running transaction waits
             await asyncio.sleep(0.02)
     await idle(world)
-    rows: list[dict[str, Any]] = (await world.rest(world.owner, "GET", LOG)).json()["deliveries"]
+    async with world.client(world.owner) as client:
+        answer = await client.get(LOG, params={"workspace_id": world.workspace.id, "limit": 500})
+    rows: list[dict[str, Any]] = answer.json()["deliveries"]
     assert len(rows) == number
     return rows[::-1]
 
