@@ -9,7 +9,15 @@ from types import ModuleType
 from typing import Final
 
 ROOMS: Final = {
-    "attention": ("inbox", "notifications", "notification_channels", "webhook_endpoints", "approvals", "push"),
+    "attention": (
+        "inbox",
+        "notifications",
+        "notification_channels",
+        "notification_deliveries",
+        "webhook_endpoints",
+        "approvals",
+        "push",
+    ),
     "people": (
         "auth",
         "sign_in_providers",

@@ -80,6 +80,7 @@ SHOWN: dict[str, str] = {
     "evaluation_notes approval_status approved_by approved_at",
     "missions": "estimate authored_via total_token_count",
     "model_calls": "step quota_remaining_pct quota_window rate_limited",
+    "notification_deliveries": "sent_at",
     "notifications": "from_workspace_id actor_type actor_id actor_name action entity_type entity_id",
     "passkeys": "last_used_at",
     "peer_cards": "path",

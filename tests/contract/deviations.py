@@ -92,6 +92,11 @@ ADDED_ROUTES: dict[str, str] = ADDED | {
     **dict.fromkeys(("runners", "credentials.allow_on_runners"), "other machines that execute the tools of agents"),
     **dict.fromkeys(("webhooks.list", "webhooks.test"), "what came of deliveries, and a way to try one"),
     **dict.fromkeys(("webhooks.configure", "webhooks.get"), "who sends to an agent, and so how it is signed"),
+    **dict.fromkeys(
+        ("me.notification_schedule_get", "me.notification_schedule_set"),
+        "quiet hours and digests of a member",
+    ),
+    "notification_deliveries.redeliver": "a member sends a message of the log again",
     "webhook_endpoints": "the events of a workspace, delivered to servers of others",
 }
 

@@ -12,6 +12,13 @@ from models.actors import ActorType
 from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalOutcome
 from models.attention.inbox import InboxItem, InboxKind, inbox_item_id
 from models.attention.notification_channels import ChannelType, NotificationChannel
+from models.attention.notification_deliveries import (
+    NotificationDelivery,
+    NotificationPreference,
+    NotificationSchedule,
+    NotificationTemplate,
+    PreferenceState,
+)
 from models.attention.push import PushKey, PushNotice, PushSubscription
 from models.attention.webhook_endpoints import WebhookDelivery, WebhookEndpoint
 from models.base import new_id, table_of
@@ -316,6 +323,7 @@ def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
             **here,
         ),
         NotificationChannel(type=ChannelType.webhook, url="https://example.org", events=["run.failed"], **here),
+        *_notified(user, here),
         Hook(event=HookEvent.pre_tool_call, handler_kind=HookHandler.subagent, **here),
         (hook := WebhookEndpoint(name=name, url="https://example.org", event_types=["*"], **here)),
         WebhookDelivery(
@@ -348,6 +356,17 @@ def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
         RunTag(tag="chat", began_at=now(), run_id=run.id, **here),
         RunStep(run_id=run.id, name=f"answer {name}", lease=1, **here),
         JobStep(root=f"tests.hoist:{name}", step="1/hoist", **here),
+    ]
+
+
+def _notified(user: User, here: dict[str, Any]) -> list[SQLModel]:
+    return [
+        NotificationPreference(user_id=user.id, channel_id="all", category="*", state=PreferenceState.off, **here),
+        NotificationSchedule(user_id=user.id, **here),
+        NotificationTemplate(category="memory", **here),
+        NotificationDelivery(
+            channel_id="all", category="memory", dedup_key="one", source_kind="x", source_id="x", title="x", **here
+        ),
     ]
 
 

@@ -11,7 +11,7 @@ from sqlmodel import AutoString, SQLModel
 from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalStatus
 from models.attention.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
 from models.attention.notifications import Notification
-from models.attention.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
+from models.attention.webhook_endpoints import WebhookEndpoint
 from models.base import CHOICES, most_characters, new_id, table_of
 from models.kernel import SecurityLog
 from models.people.auth import User
@@ -45,6 +45,7 @@ from tests.generation.entities import lacking, planted
 from tests.reader.attention_rows import needy
 from tests.reader.chat_rows import said
 from tests.reader.credential_rows import acted, filled, linked, tagged
+from tests.reader.delivery_rows import delivered
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
 from tests.reader.keeper_rows import asked
@@ -438,11 +439,7 @@ class Sower:
                 scheme="body_only", run_id=new_id(), created_at=self.time(), result=pick(list(WebhookResult)),
                 **self.here,
             )  # fmt: skip
-            yield WebhookDelivery(
-                endpoint_id=pick(endpoints[:2]).id, event_type="x", subject=self.text(), payload={}, xid=number,
-                seq=number, state=pick(list(DeliveryState)), happened_at=self.time(), created_at=self.time(),
-                **self.here,
-            )  # fmt: skip
+            yield from delivered(self, endpoints, number)
 
     def inbox(self, agents: list[Agent]) -> Iterator[SQLModel]:
         pick = self.random.choice

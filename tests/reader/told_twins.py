@@ -73,6 +73,15 @@ def webhook_deliveries(store: Store, asker: Asker, arguments: Arguments) -> List
     return Listing("WebhookDelivery", ordered(rows, NEWEST), NEWEST, (50, 100))
 
 
+def notification_deliveries(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [
+        row
+        for row in managed(store, asker, "NotificationDelivery")
+        if all(arguments.get(name) in (None, row[name]) for name in ("status", "channel_id", "category"))
+    ]
+    return Listing("NotificationDelivery", ordered(rows, NEWEST), NEWEST, (100, 500))
+
+
 def approval_gates(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("ApprovalGate", ordered(tenants(store, asker, "ApprovalGate"), NEWEST), NEWEST, (50, 100))
 
@@ -95,6 +104,7 @@ HERE: dict[str, Root] = {
     "notifications": notifications, "notificationCount": notification_count,
     "notificationChannels": notification_channels, "approvals": approvals, "approval": approval,
     "approvalGates": approval_gates,
+    "notificationDeliveries": notification_deliveries,
     "webhookEndpoints": webhook_endpoints, "webhookEndpoint": webhook_endpoint,
     "webhookDeliveries": webhook_deliveries,
 }  # fmt: skip

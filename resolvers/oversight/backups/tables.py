@@ -34,6 +34,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "idempotency_keys": "answers that are kept for a day",
     "job_steps": "of jobs that run",
     "keeper_requests": "the history of the keeper",
+    "notification_deliveries": "a log, which expires",
     "oauth_states": "of sign-ins that are under way",
     "push_notices": "of browsers that are signed in",
     "push_subscriptions": "of a browser that is signed in",

@@ -9,7 +9,16 @@ _PRIVATE = "has a log of its own, apart from the audit log, so that nobody learn
 
 UNAUDITED: dict[str, str] = {
     **dict.fromkeys(
-        ("feedback.create", "feedback.delete", "me.preferences_delete", "me.preferences_set", "viewer.mark_seen"), _OWN
+        (
+            "feedback.create",
+            "feedback.delete",
+            "me.notification_prefs_set",
+            "me.notification_schedule_set",
+            "me.preferences_delete",
+            "me.preferences_set",
+            "viewer.mark_seen",
+        ),
+        _OWN,
     ),
     **dict.fromkeys(("notifications.delete", "notifications.read", "notifications.read_all"), _OWN),
     **dict.fromkeys(("budgets.reserve", "model_calls.book", "model_calls.hold", "runs.create_internal"), _RUNTIME),
