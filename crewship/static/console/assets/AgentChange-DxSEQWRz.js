@@ -1,1 +1,0 @@
-import{Bt as e}from"./index-BaR1S4A5.js";var t=e(`3fa2d91d2a1f51f68c26be1308540986`);export{t};

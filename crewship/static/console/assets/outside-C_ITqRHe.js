@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-CE9b29YW.js","assets/index-BaR1S4A5.js","assets/Field-C4wr7s6t.js","assets/faults-DDWmF1EH.js","assets/Form-DPvlqpYx.js","assets/placed-b6hXXA1s.js","assets/Copy-Cw-KV9sE.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-B4RCgYXQ.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-BaR1S4A5.js";var t={"/welcome":()=>e(()=>import(`./Welcome-CE9b29YW.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-B4RCgYXQ.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
