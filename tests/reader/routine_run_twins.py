@@ -34,7 +34,8 @@ def _outputs(store: Store, _: Asker, run: Row) -> dict[str, Any]:
 
 
 def _issue(store: Store, asker: Asker, run: Row) -> str:
-    known = [row["identifier"] for row in store.live("missions") if row["workspace_id"] == run["workspace_id"]]
+    live = [row for row in store.live("missions") if row["workspace_id"] == run["workspace_id"]]
+    known = {row["identifier"] for row in live} - {None}
     return str(run["triggered_by_id"]) if run["triggered_via"] == "issue" and run["triggered_by_id"] in known else ""
 
 
