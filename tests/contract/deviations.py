@@ -33,6 +33,7 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     "routines.diff": dict.fromkeys(("keys", "steps"), "the changes by step"),
     "waitpoints.list": {"id": "names the approval without its token"},
     "approvals.get": _SPELLING,
+    "notification_deliveries.list": {"held_until": "the end of quiet hours, or the time of the digest"},
     "audit.list": _ACTOR,
     "members.list": _COPIES,
     "auth.cli_tokens_list": _TOKENS,

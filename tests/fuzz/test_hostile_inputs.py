@@ -125,6 +125,7 @@ async def send(
     given = credential(estate, route.operation) | {
         "x-workspace-id": estate.home.workspace.id,
         "content-type": "application/json",
+        "prefer": "respond-async",  # no worker ends the runs that it starts
     }
     answer = await ask(estate.client, route.method, target or path, content=content, headers=given | headers)
     estate.client.cookies.clear()
@@ -158,6 +159,8 @@ NAMED_BY_CALLERS = {"instance_settings.put", "me.preferences_set", "me.preferenc
 NAMED_BY_CALLERS |= {"admin.gdpr_export", "admin.gdpr_delete"}  # of nobody there is nothing
 NOT_LOOKED_FOR = {"crews.provision", "crews.provision.rebuild", "crews.restart_agents", "cache.images.delete"}
 """Without containers."""
+ALSO = {"waitpoints.complete": 409}
+"""One answer for a token that is unknown, and one that was used (contract: waitpoints.complete)."""
 
 
 @each_of("number", NUMBERS)
@@ -175,8 +178,8 @@ async def test_no_segment_of_a_path_breaks_anything(route: Route, number: int, e
         if route.operation.name in EMPTY and answer.status_code == 200:
             assert answer.json() == EMPTY[route.operation.name]
         else:
-            unsigned = (401,) if route.operation.auth is Auth.WEBHOOK else ()  # that is looked at first
-            assert answer.status_code in (400, 403, 404, 405, *unsigned), (segment, answer.status_code)  # nobody's row
+            also = ALSO.get(route.operation.name, 401 if route.operation.auth is Auth.WEBHOOK else 404)
+            assert answer.status_code in (400, 403, 404, 405, also), (segment, answer.status_code)  # nobody's row
 
 
 @each_of("number", NUMBERS)

@@ -36,6 +36,9 @@ UNSHOWN: dict[str, str] = {
     **dict.fromkeys(("invitations.signup", "onboarding.complete", "onboarding.setup"), _ACCOUNT),
     **dict.fromkeys(("admin.gdpr_archive", "admin.gdpr_delete", "admin.gdpr_erase", "admin.gdpr_export"), _PERSON),
     **dict.fromkeys(("admin.log_level_set", "admin.memory_config_patch", "admin.retention_set"), _NO_ID),
+    **dict.fromkeys(
+        ("notification_templates.delete", "notification_templates.set"), "a template is named by category and channel"
+    ),
     "notification_providers.update": "a provider has no row of its own: its name is in the answer",
     **dict.fromkeys(("approvals.reset_auto_tuning", "escalations.purge", "inbox.purge", "mcp_registry.sync"), _NO_ID),
     **dict.fromkeys(("admin.reencrypt", "instance_settings.put"), _NO_ID),

@@ -22,7 +22,8 @@ BIG = (
     "checkpoints", "issue_labels", "assignments", "peer_conversations", "escalations", "memory_versions",
     "inbox_items", "notifications", "approvals", "approval_gates", "credentials", "agent_credentials",
     "credential_bindings", "credential_events", "credential_rotations", "webhook_endpoints", "webhook_deliveries",
-    "webhook_receipts", "journal", "journal_entries", "events", "audit_logs", "security_logs", "mcp_tool_calls",
+    "webhook_receipts", "notification_deliveries", "journal", "journal_entries", "events", "audit_logs",
+    "security_logs", "mcp_tool_calls",
     "service_accounts", "model_calls", "keeper_requests", "cost_days", "budgets", "work_pauses", "routine_runs",
 )  # fmt: skip
 """The tables that hold the rows."""
@@ -353,6 +354,9 @@ class Population:
         await self.fill("credential_events", first, last, id=f"'cevent' || {NUMBER}", **told)
         sent = {"endpoint_id": f"'{HOOK}'", "state": f"CASE WHEN {RARE} THEN 'failed' ELSE 'delivered' END"}
         await self.fill("webhook_deliveries", first, last, id=f"'msg_' || {NUMBER}", **sent, **TIMES)
+        notice = {"status": f"CASE WHEN {RARE} THEN 'failed' ELSE 'sent' END", "channel_id": "'nch_' || i % 10"}
+        notice |= {"category": "'issues.created'", "dedup_key": "'issues.created:' || i"}
+        await self.fill("notification_deliveries", first, last, id=f"'del_' || {NUMBER}", **notice, **TIMES)
 
     async def _issues(self, first: int, last: int) -> None:
         """Each is of one of ten crews, projects and assignees; few are urgent, under way, or have a label."""

@@ -107,6 +107,10 @@ READS = (
         state="failed",
     ),
     *_list(
+        *("notification deliveries", "/api/v1/notification-deliveries", "notificationDeliveries"),
+        **{"status": "failed", "channel_id": "nch_1", "category": "issues.created"},
+    ),
+    *_list(
         *("deliveries", f"/api/v1/agents/{AGENT}/webhook/deliveries", f'webhookReceipts(agentId: "{AGENT}"'),
         result="accepted",
     ),

@@ -127,10 +127,8 @@ async def set_template(ctx: Context, data: SetNotificationTemplate) -> MessageTe
 
     Replaces the template of the category and the channel. A blank title and body remove it.
     """
-    if data.channel_id:
-        channel = col(NotificationChannel.id) == data.channel_id
-        if not await ctx.select(NotificationChannel, channel).exists():
-            raise invalid("channel_id", NO_CHANNEL)
+    if not await _is_seen(ctx, data.channel_id):
+        raise invalid("channel_id", NO_CHANNEL)
     ctx.audit("NOTIFICATION_TEMPLATE", f"{data.category}:{data.channel_id}", category=data.category)
     ctx.emit(NotificationTemplateChanged(category=data.category))
     row = NotificationTemplate(**data.model_dump(mode="json"))
@@ -152,14 +150,22 @@ async def set_template(ctx: Context, data: SetNotificationTemplate) -> MessageTe
 async def delete_template(ctx: Context, data: DeleteNotificationTemplate) -> TemplateRemoved:
     """Delete a notification template.
 
-    Idempotent.
+    Idempotent: without such a template nothing is recorded.
     """
     if not data.category:
         raise invalid("category", NO_CATEGORY)
-    ctx.audit("NOTIFICATION_TEMPLATE", f"{data.category}:{data.channel_id}", category=data.category)
-    ctx.emit(NotificationTemplateChanged(category=data.category))
-    await ctx.delete_where(NotificationTemplate, *_same(data.category, data.channel_id))
+    is_seen = await _is_seen(ctx, data.channel_id, including_deleted=True)
+    if is_seen and await ctx.delete_where(NotificationTemplate, *_same(data.category, data.channel_id)):
+        ctx.audit("NOTIFICATION_TEMPLATE", f"{data.category}:{data.channel_id}", category=data.category)
+        ctx.emit(NotificationTemplateChanged(category=data.category))
     return TemplateRemoved(category=data.category)
+
+
+async def _is_seen(ctx: Context, channel_id: str, *, including_deleted: bool = False) -> bool:
+    """Returns true for every channel, and for one that the caller can see."""
+    channel = col(NotificationChannel.id) == channel_id
+    seen = ctx.select(NotificationChannel, channel, including_deleted=including_deleted)
+    return not channel_id or await seen.exists()
 
 
 def _same(category: str, channel_id: str) -> tuple[Any, ...]:

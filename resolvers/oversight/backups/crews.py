@@ -60,7 +60,6 @@ OF_THE_WORKSPACE: Final[Mapping[str, str]] = {
     "model_prices": "settings of the workspace",
     "notification_channel_agents": "of channels of the workspace",
     "notification_channels": "of people of the workspace",
-    "notification_deliveries": "a log of the workspace",
     "notification_preferences": "of people of the workspace",
     "notification_provider_switches": "settings of the workspace",
     "notification_schedules": "of people of the workspace",

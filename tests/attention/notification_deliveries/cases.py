@@ -14,6 +14,7 @@ from tests.reader.words import listed
 from tests.world import now
 
 READS = {"notificationDeliveries": listed("NotificationDelivery", "-created_at", "-id")}
+IDS = {"channel_id": "notification_channel"}
 PROSE = ("me.notification_prefs_set",)
 
 
@@ -80,6 +81,8 @@ RECIPES = {
         {"time_zone": "Europe/Prague", "quiet_from": "22:00", "quiet_until": "06:30", "digest_minutes": 60}
     ),
     "notification_templates.set": Recipe({"category": "memory", "title": "Memory: {{ source.title }}"}),
-    "notification_templates.delete": Recipe({"category": "memory"}),
+    "notification_templates.delete": Recipe(
+        {"category": "memory", "channel_id": lambda world: world.home["notification_channel"].id}
+    ),
     "notification_deliveries.redeliver": Recipe(ids={"id": "notification_delivery"}),
 }
