@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-D4t4dNXr.js","assets/index-XrvE-5Lx.js","assets/Field-tHUu6DH2.js","assets/faults-ljIWgQww.js","assets/Form-BvoDSWLI.js","assets/placed-DQQPND3B.js","assets/Copy-Dp4s7EQw.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-DR_DFFjB.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-XrvE-5Lx.js";var t={"/welcome":()=>e(()=>import(`./Welcome-D4t4dNXr.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-DR_DFFjB.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
