@@ -207,7 +207,8 @@ class ChatAttachment(TenantTable, SoftDelete, Timestamps, table=True):
     """A file that was sent with a chat, in `<crew_id>/output/<folder>/attachments/<chat_id>/`.
 
     `folder` is the agent's slug at that time. A deleted one is a file that a job has still to remove. Without
-    `uploaded_by`, the account is gone or the uploader was not recorded.
+    `uploaded_by`, the account is gone or the uploader was not recorded. `sha256` is null for files from before it was
+    recorded.
     """
 
     __tablename__ = "chat_attachments"
@@ -225,6 +226,7 @@ class ChatAttachment(TenantTable, SoftDelete, Timestamps, table=True):
     name: str = text_field(FILE_NAME, holds=NOTHING)
     size: int = Field(sa_type=BigInteger)
     media_type: str | None = text_field(LINE, default=None, holds=NOTHING)
+    sha256: str | None = text_field(LINE, default=None, holds=NOTHING)
     uploaded_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
 
 

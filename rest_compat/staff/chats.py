@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from models.staff.chats import Chat, ChatParticipant, Message
+from models.staff.chats import Chat, ChatAttachment, ChatParticipant, Message
 from resolvers.staff import chats
 from resolvers.staff.chats import attachments, streaming
 from rest_compat.http.envelopes import Envelope, FromInput
-from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Streaming, Upload, Wire
+from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, Fixed, From, Streaming, Upload, Wire
 
 
 class ChatJSON(Wire, of=Chat):
@@ -64,6 +64,25 @@ def _resumed(request: Any) -> dict[str, Any]:
 
 CHAT = "/api/v1/chats/{chatId}"
 MESSAGE = f"{CHAT}/messages/{{messageId}}"
+ATTACHMENTS = "/api/v1/agents/{agentId}/chats/{chatId}/attachments"
+
+
+class ChatAttachmentJSON(Wire, of=ChatAttachment):
+    """`path` is relative to the agent's folder. `sha256` is null for a file from before it was recorded."""
+
+    fields = """
+        id workspace_id owner_type owner_id filename content_type size_bytes sha256 uploaded_by_user_id
+        uploaded_by_agent_id uploaded_by_name created_at path agent_path
+    """
+    owner_type: Annotated[str, Fixed('"chat"')]
+    owner_id: Annotated[str, From("chat_id")]
+    filename: Annotated[str, From("name")]
+    content_type: Annotated[str, From("content_type")]
+    size_bytes: Annotated[int, From("size")]
+    uploaded_by_user_id: Annotated[str | None, From("uploaded_by")]
+    uploaded_by_agent_id: Annotated[str | None, Fixed("null")]
+
+
 ROUTES = (
     GET("/api/v1/agents/{agentId}/chats", chats.list_chats_of_agent, list[ChatJSON]),
     POST("/api/v1/agents/{agentId}/chats", chats.create_chat, ChatCreatedJSON, status=201),
@@ -71,12 +90,14 @@ ROUTES = (
     DELETE("/api/v1/agents/{agentId}/chats/{chatId}", chats.delete_chat, status=204),
     PUT("/api/v1/agents/{agentId}/chats/{chatId}/read", chats.mark_read, chats.ReadMark),
     POST(
-        "/api/v1/agents/{agentId}/chats/{chatId}/attachments",
+        ATTACHMENTS,
         attachments.attach_file,
         attachments.Attachment,
         status=201,
         body=Upload(attachments.MOST_SENT, form=attachments.FIELD),
     ),
+    GET(ATTACHMENTS, attachments.list_attachments, list[ChatAttachmentJSON]),
+    DELETE(f"{ATTACHMENTS}/{{attachmentId}}", attachments.detach_file, status=204),
     GET("/api/v1/chats", chats.list_chats, list[ChatSummaryJSON], envelope="data"),
     GET("/api/v1/chats/{chatId}", chats.get_chat, ChatSummaryJSON),
     GET(f"{CHAT}/stream", streaming.stream_chat, gives=Streaming("application/x-ndjson"), reads=_resumed),

@@ -6,7 +6,11 @@ from rest_compat.http.table import Fixed, Wire
 REASONS = {
     "ChangedRoleJSON.status": "a role that is set is set: everything else is a refusal",
     "ApprovalJSON.timeout_secs_": "the contract's key of a field that no approval has: a time is told as TimeoutAt",
-    "AttachmentJSON.owner_type": "files of chats have routes of their own (contract: issues.Attachment)",
+    **dict.fromkeys(
+        ("AttachmentJSON.owner_type", "ChatAttachmentJSON.owner_type"),
+        "files of chats and of issues have routes of their own (contract: issues.Attachment)",
+    ),
+    "ChatAttachmentJSON.uploaded_by_agent_id": "only people attach files to chats",
     "CreatedIssueJSON.labels": "the answer of a creation tells none (contract: issues.create)",
     "CreatedIssueJSON.sub_issues_count": "a new issue has none (contract: issues.create)",
     "CreatedIssueJSON.comment_count": "a new issue has none (contract: issues.create)",

@@ -48,7 +48,10 @@ UNSHOWN: dict[str, str] = {
     **dict.fromkeys([f"service_accounts.tokens.{verb}" for verb in ("create", "revoke", "rotate")], _ACCOUNT),
     "members.update_role": "the log names the user, the answer is the membership",
     "agents.persona_suggest": "the log names the persona, the answer leads to its agent",
-    "chats.attachments_delete": "the log names the crew of the file, the answer the attachment",
+    **dict.fromkeys(
+        ("chat_attachments.delete", "chats.attachments_delete"),
+        "the log names the crew of the file, the answer the attachment",
+    ),
     "checkpoints.restore": "its answer shows the checkpoint in another form",
     "issues.relations_create": "a relation is shown from its ends: the answer leads to the issue with it",
     "missions.clone": "the log names the mission that was copied, the answer leads to the copy",

@@ -138,6 +138,10 @@ DERIVED: dict[tuple[str, str], Value] = {
 } | {
     ("Message", "part_count"): lambda _, __, row: len(row["parts"]) if isinstance(row["parts"], list) else 0,
     ("Message", "newest_parts"): lambda _, __, row: row["parts"],  # none is long
+    ("ChatAttachment", "content_type"): lambda _, __, row: row["media_type"] or "application/octet-stream",
+    ("ChatAttachment", "uploaded_by_name"): lambda store, _, row: next(
+        (each["full_name"] for each in store.tables["users"] if each["id"] == row["uploaded_by"]), None
+    ),
     ("ChatAttachment", "path"): lambda _, __, row: attached(row),
     ("ChatAttachment", "agent_path"): lambda _, __, row: f"/output/{row['folder']}/{attached(row)}",
 }

@@ -1,11 +1,13 @@
 """Files that people give an agent with a chat: they lie in its folder, where it reads them and cannot change them."""
 
+import hashlib
 from typing import Annotated, Any, Final
 
 from pydantic import Field
-from sqlalchemy import Text, literal
+from sqlalchemy import Text, func, literal, select
 from sqlmodel import col
 
+from models.base import alias_of
 from models.people.auth import User
 from models.people.workspaces import Membership
 from models.staff.agents import Agent
@@ -25,24 +27,31 @@ from resolvers.kernel import (
     Id,
     Output,
     Paging,
+    QueryScope,
     Refusal,
+    Row,
+    Rows,
     command,
+    constant,
     derived,
     extend,
     forbidden,
     graph,
     many,
     one,
+    query,
 )
 from resolvers.kernel.ground.policy import MEMBERS, lowest
 from resolvers.people.workspaces.files import DETACHED
 from resolvers.staff.agents.files import AGENT, ByAgent, crew_of
-from resolvers.staff.chats.listing import MISSING
-from resolvers.staff.chats.quota import refuse_too_much, room_in
+from resolvers.staff.chats.listing import MISSING, ChatOfAgent
+from resolvers.staff.chats.permission import CHANGED
+from resolvers.staff.chats.quota import refuse_too_much, room_in, summed
 from resolvers.staff.crews.events import FileChanged
 from resolvers.staff.crews.files import keep, tell
 
 FIELD: Final = "file"
+OCTETS: Final = "application/octet-stream"
 MOST: Final = 25 << 20
 """Bytes of a form. More is BAD_REQUEST (contract: chats.attach)."""
 MOST_SENT: Final = 32 << 20
@@ -80,6 +89,11 @@ def _path(row: Any) -> Any:
     return literal(f"{ATTACHMENTS}/", Text()).concat(row.chat_id).concat(literal("/", Text())).concat(row.name)
 
 
+def _uploader(row: Any, scope: Any) -> Any:
+    user = alias_of(User)
+    return scope.scalar(select(user.c.full_name).where(user.c.id == row.uploaded_by))
+
+
 graph(
     ChatAttachment,
     gate=Action.READ,
@@ -87,6 +101,8 @@ graph(
     visible=EVERYONE,
     chat=one(Chat, "chat_id"),
     uploader=one(User, "uploaded_by"),
+    content_type=derived(str, lambda row, _: func.coalesce(row.media_type, constant(OCTETS), type_=Text())),
+    uploaded_by_name=derived(str | None, _uploader),
     path=derived(str, lambda row, _: _path(row)),
     agent_path=derived(
         str,
@@ -130,7 +146,7 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
     room.admit(ctx.request.upload.announced)
     given, file = await file_in(ctx.request.upload, FIELD, MOST)
     name = file_name(given)
-    place = (ATTACHMENTS, chat.id, name)
+    place, digest = (ATTACHMENTS, chat.id, name), hashlib.sha256()
 
     async def record(size: int) -> None:
         """Writes the row before the file has its name. A concurrent erasure of the person waits, or has removed the
@@ -142,16 +158,59 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
         await ctx.get(Chat, chat.id, missing=MISSING)
         row = ChatAttachment(chat_id=chat.id, crew_id=crew_id, folder=agent.slug, name=name, size=size)
         row.media_type, row.uploaded_by, row.deleted_at = file.media_type or None, ctx.user_id, None
+        row.sha256 = digest.hexdigest()
         await ctx.upsert(row, "workspace_id", "chat_id", "crew_id", "folder", "name")
         await refuse_too_much(ctx, chat.id)
 
-    size = await keep(ctx, crew_id, (agent.slug, *place), room.hold(file), record)
+    size = await keep(ctx, crew_id, (agent.slug, *place), summed(room.hold(file), digest), record)
     path = "/".join(place)
     return Attachment(filename=name, size=size, path=path, agent_path=f"/output/{agent.slug}/{path}")
 
 
+@query("chats.attachments_list", Action.READ, subject=CHANGED, surfaces=REST_ONLY)
+def list_attachments(scope: QueryScope, chat: Row[Chat], data: ChatOfAgent) -> Rows[ChatAttachment]:
+    """List files that are attached to a chat.
+
+    Newest first. GraphQL has them as `Chat.attachments`.
+    """
+    newest = (col(ChatAttachment.created_at).desc(), col(ChatAttachment.id).desc())
+    return scope.children(chat, ChatAttachment, "chat_id").order_by(*newest)
+
+
+class AttachmentOfChat(ChatOfAgent):
+    """A file of a chat."""
+
+    attachment_id: Annotated[Id, Field(min_length=1)]
+
+
+class AttachmentGone(Output):
+    """The chat has no such file any more."""
+
+    id: str
+
+
 @command(
     "chats.attachments_delete",
+    Action.CREATE,
+    subject=CHANGED,
+    audit="file.detached",
+    emits=FileChanged,
+    surfaces=REST_ONLY,
+)
+async def detach_file(ctx: Context, chat: Chat, data: AttachmentOfChat) -> AttachmentGone:
+    """Delete a file of a chat.
+
+    The agent can no longer read it; messages about it are kept. Idempotent: an unknown file, or one of another chat,
+    changes nothing.
+    """
+    here = (col(ChatAttachment.id) == data.attachment_id, col(ChatAttachment.chat_id) == chat.id)
+    if await ctx.select(ChatAttachment, *here).exists():
+        await _detach(ctx, data.attachment_id)
+    return AttachmentGone(id=data.attachment_id)
+
+
+@command(
+    "chat_attachments.delete",
     Action.UPDATE,
     audit="file.detached",
     emits=FileChanged,
@@ -163,8 +222,12 @@ async def delete_attachment(ctx: Context, data: ById) -> Deleted:
 
     The agent can no longer read it; messages about it are kept. Allowed for users who may attach files.
     """
-    row = await ctx.delete(ChatAttachment, data.id, missing="Attachment not found")
+    return Deleted(id=await _detach(ctx, data.id))
+
+
+async def _detach(ctx: Context, id: str) -> str:
+    row = await ctx.delete(ChatAttachment, id, missing="Attachment not found")
     ctx.enqueue(DETACHED, chat_id=row.chat_id)
     path = "/".join((row.folder, ATTACHMENTS, row.chat_id, row.name))
     tell(ctx, row.crew_id, "file_deleted", path, row.size)
-    return Deleted(id=row.id)
+    return row.id

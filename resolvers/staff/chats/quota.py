@@ -6,7 +6,7 @@ until the commit, so that concurrent uploads cannot exceed a limit together.
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import func, select
 from sqlmodel import col
@@ -44,6 +44,17 @@ class FileRoom(NamedTuple):
                 yield piece
 
         return replace(file, content=content())
+
+
+def summed(file: Arriving, digest: Any) -> Arriving:
+    """The file, whose bytes are added to a digest as they are read."""
+
+    async def content() -> AsyncIterator[bytes]:
+        async for piece in file.content:
+            digest.update(piece)
+            yield piece
+
+    return replace(file, content=content())
 
 
 def most() -> int:

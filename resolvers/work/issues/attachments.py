@@ -54,7 +54,7 @@ from resolvers.kernel import (
 from resolvers.kernel.ground.policy import MEMBERS, lowest
 from resolvers.kernel.writing.actors import actor_of
 from resolvers.people.workspaces.files import CONTENT, UNUSED, bytes_of_issues, lock_of_bytes
-from resolvers.staff.chats.quota import FileRoom, most, refusal, used
+from resolvers.staff.chats.quota import FileRoom, most, refusal, summed, used
 from resolvers.work.issues.events import IssueUpdated
 from resolvers.work.issues.graph import ISSUE_ROWS
 from resolvers.work.issues.naming import ISSUE_OF_CREW, OfCrew
@@ -294,7 +294,7 @@ async def attach(
     off leaves at most bytes without a row, which a clock removes.
     """
     digest, room = hashlib.sha256(), FileRoom(most() - await used(ctx))
-    async with ctx.outside.store.receive(_summed(room.hold(content), digest)) as received:
+    async with ctx.outside.store.receive(summed(room.hold(content), digest)) as received:
         name = kept_name(given)
         content_type, sha256 = type_of(name), digest.hexdigest()
         folder = ctx.outside.store.folder(*bytes_of_issues(issue.workspace_id, sha256))
@@ -345,12 +345,3 @@ async def _name_of(ctx: Context, row: IssueAttachment) -> str | None:
         agent = ctx.table(Agent, including_deleted=True).c
         found = await ctx.report(select(agent.name).where(agent.id == row.uploaded_by_agent_id))
     return found[0][0] if found else None
-
-
-def _summed(file: Arriving, digest: Any) -> Arriving:
-    async def content() -> AsyncIterator[bytes]:
-        async for piece in file.content:
-            digest.update(piece)
-            yield piece
-
-    return replace(file, content=content())

@@ -91,6 +91,7 @@ def chat_attachment(plot: Plot) -> ChatAttachment:
         name="chart.png",
         size=7,
         media_type="image/png",
+        sha256="0" * 64,
         uploaded_by=plot.owner.user_id,
         **plot.here,
     )
@@ -122,11 +123,12 @@ RECIPES = {
     "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
     "chats.retry_run": Recipe(ids={"id": "run"}),
     "chats.branch": Recipe(ids={"message_id": "message"}),
-    "chats.attachments_delete": Recipe(ids={"id": "chat_attachment"}),
+    "chat_attachments.delete": Recipe(ids={"id": "chat_attachment"}),
+    "chats.attachments_delete": Recipe(ids={"attachment_id": "chat_attachment"}),
 }
 PROSE = frozenset(
     {
-        "chats.attachments_delete", "chats.branch",
+        "chat_attachments.delete", "chats.attachments_delete", "chats.branch",
         "chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.participants_add",
         "chats.participants_remove", "chats.reactions_add",
         "chats.reactions_remove", "chats.rename", "chats.retry_run", "chats.send", "chats.steer",

@@ -1,5 +1,6 @@
 """REST: files that are attached to chats, and what the agent gets of them."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,29 @@ async def test_a_file_is_attached_and_replaced(room: Room) -> None:
     asked = {"workspace_id": room.world.workspace.id, "recursive": "true"}
     listed = await room.world.client(room.world.viewer).get(f"/api/v1/agents/{room.agent.id}/files", params=asked)
     assert [each["name"] for each in listed.json()] == ["attachments", room.chat.id, "my file (1).txt", "Über.txt"]
+
+
+async def test_files_of_a_chat_are_listed_and_deleted(room: Room) -> None:
+    for name in ("one.txt", "two.html"):
+        assert (await room.attach(one(name))).status_code == 201
+    here = f"/api/v1/agents/{room.agent.id}/chats/{room.chat.id}/attachments"
+    world = room.world
+    newest, oldest = (await world.rest(world.viewer, "GET", here)).json()
+    assert (newest["filename"], oldest["filename"]) == ("two.html", "one.txt")
+    assert oldest["path"] == f"attachments/{room.chat.id}/one.txt"
+    assert (oldest["sha256"], oldest["size_bytes"]) == (hashlib.sha256(b"hello").hexdigest(), 5)
+    assert (oldest["owner_type"], oldest["owner_id"]) == ("chat", room.chat.id)
+    assert oldest["uploaded_by_user_id"] == world.manager.user_id
+    assert (await world.rest(world.member, "DELETE", f"{here}/{oldest['id']}")).status_code == 403
+    elsewhere = here.replace(room.agent.id, room.other.id)
+    for method, path in (("GET", elsewhere), ("DELETE", f"{elsewhere}/{oldest['id']}")):
+        assert (await world.rest(world.manager, method, path)).status_code == 404
+    another = Chat(agent_id=room.agent.id, created_by=world.manager.user_id, workspace_id=world.workspace.id)
+    await world.add(another)
+    of_another = f"{here.replace(room.chat.id, another.id)}/{oldest['id']}"
+    for path in (of_another, f"{here}/nothing", f"{here}/{newest['id']}", f"{here}/{newest['id']}"):
+        assert (await world.rest(world.manager, "DELETE", path)).status_code == 204
+    assert [row["id"] for row in (await world.rest(world.viewer, "GET", here)).json()] == [oldest["id"]]
 
 
 @pytest.mark.parametrize(
