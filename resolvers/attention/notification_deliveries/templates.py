@@ -150,7 +150,7 @@ async def set_template(ctx: Context, data: SetNotificationTemplate) -> MessageTe
 async def delete_template(ctx: Context, data: DeleteNotificationTemplate) -> TemplateRemoved:
     """Delete a notification template.
 
-    Idempotent: without such a template nothing is recorded.
+    Idempotent. Records nothing if there is no such template.
     """
     if not data.category:
         raise invalid("category", NO_CATEGORY)

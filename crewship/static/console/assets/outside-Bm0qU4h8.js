@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-CEkNYI84.js","assets/index-CQhJbGkT.js","assets/Field-DZ7dPyKI.js","assets/faults-daCZy3HN.js","assets/Form-CXWZfAKD.js","assets/placed-YsDv46wu.js","assets/Copy-BXsUIFu1.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-RqRVlRZI.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-CQhJbGkT.js";var t={"/welcome":()=>e(()=>import(`./Welcome-CEkNYI84.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-RqRVlRZI.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};
