@@ -52,6 +52,7 @@ ROOMS: Final = {
         "templates",
         "routines",
         "routine_runs",
+        "routine_schedules",
     ),
     "oversight": (
         "activity",

@@ -16,7 +16,7 @@ class RoutineRunType:
         warnings output step_outputs error_message error_fingerprint failed_at_step cost_usd duration_ms started_at
         ended_at stopping_at triggered_via triggered_by_id invoking_user_id invoking_user invoking_crew_id invoking_crew
         invoking_agent_id invoking_agent issue_identifier is_replay replay_of definition_hash pinned steps waitpoints
-        waitpoint_token concurrency_key
+        waitpoint_token concurrency_key schedule_id schedule restricted chain_depth
     """
     run_metadata = strawberry.field(name="metadata")
     routine_name = strawberry.field(description="Empty once the routine is deleted.")
@@ -27,6 +27,9 @@ class RoutineRunType:
     error_fingerprint = strawberry.field(description="Equal for failures that differ only in ids, times and numbers.")
     waitpoint_token = strawberry.field(description="Token of the pending approval; null if you may not decide it.")
     triggered_by_id = strawberry.field(description="The cause, such as an issue's identifier.")
+    schedule_id = strawberry.field(description="The schedule that started it, or whose check it is.")
+    restricted = strawberry.field(description="True if its inputs came from outside, by a webhook.")
+    chain_depth = strawberry.field(description="Number of runs that led to it by webhooks of routines.")
     issue_identifier = strawberry.field(description="Identifier of the issue that caused it, or empty.")
 
 

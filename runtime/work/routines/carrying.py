@@ -108,8 +108,9 @@ class RoutineWorld:
         self._work, self._begun, crew = work, begun, begun.crew
         self._evaluator = Evaluator()
         mode = NetworkMode.restricted if begun.routine.author_crew_id else None  # of a deleted crew, too
+        mode = mode if crew is None else crew.network_mode
         self._policy = RequestPolicy(
-            mode if crew is None else crew.network_mode,
+            NetworkMode.restricted if begun.run.restricted else mode,
             () if crew is None else crew.allowed_domains,
             routine.egress_targets,
         )
