@@ -168,8 +168,8 @@ class RoutineRun(TenantTable, Timestamps, table=True):
     triggered_by_id: str | None = text_field(ID, default=None, holds=NOTHING)
     schedule_id: str | None = None
     webhook_id: str | None = None
-    restricted: bool = False
-    chain_depth: int = 0
+    restricted: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    chain_depth: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     invoking_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     invoking_crew_id: str | None = None
     invoking_agent_id: str | None = None

@@ -7,6 +7,8 @@ from typing import Final
 
 from cronsim import CronSim, CronSimError
 
+from resolvers.rules.durations import parse_duration
+
 FIELDS: Final = 5
 LONGEST: Final = 1000
 """The most characters of an expression. A list of every minute takes 170; a longer one is no real schedule."""
@@ -111,18 +113,21 @@ MACROS: Final = {
     "@annually": "0 0 1 1 *",
 }
 EVERY: Final = "@every"
+NANOSECONDS: Final = 10**9
+"""Of a second."""
 SHORTEST, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=3660)
-_DURATION: Final = re.compile(r"(?:\d{1,9}(?:h|m|s))+", re.ASCII)
-_PART: Final = re.compile(r"(\d+)(h|m|s)", re.ASCII)
-_SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
 
 
 def pause_of(expression: str) -> timedelta | None:
     """The pause of `@every 1h30m`; None of another expression, and of a pause that is too short or too long."""
     word, _, duration = expression.strip().partition(" ")
-    if word.lower() != EVERY or len(duration) > LONGEST or _DURATION.fullmatch(duration.strip()) is None:
+    if word.lower() != EVERY or len(duration) > LONGEST:
         return None
-    pause = timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in _PART.findall(duration)))
+    try:
+        seconds = parse_duration(duration.strip()) // NANOSECONDS
+    except ValueError:
+        return None
+    pause = timedelta(seconds=min(seconds, 2**33))
     return pause if SHORTEST <= pause <= LONGEST_PAUSE else None
 
 

@@ -80,9 +80,7 @@ async def check_inputs(version: RoutineVersion | None, inputs: dict[str, Any], *
         raise invalid(field, cut(str(refusal), ERROR)) from None
 
 
-async def ready_run(
-    ctx: Context, routine_id: str, number: int | None, inputs: dict[str, Any]
-) -> ReadyRun | None:
+async def ready_run(ctx: Context, routine_id: str, number: int | None, inputs: dict[str, Any]) -> ReadyRun | None:
     """All that a start checks before its transaction; None for a deleted routine. Raises the Refusal of any start."""
     routine = await ctx.select(SavedRoutine, col(SavedRoutine.id) == routine_id).first()
     if routine is None:

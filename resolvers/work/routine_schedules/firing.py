@@ -224,9 +224,7 @@ async def begin_run(ctx: Context, schedule: RoutineSchedule, start: Start, chang
     await ctx.update(RoutineSchedule, schedule.id, current_run_id=run.id, **changes)
 
 
-async def _stored(
-    ctx: Context, schedule: RoutineSchedule, start: Start, trigger: RoutineTrigger
-) -> RoutineRun:
+async def _stored(ctx: Context, schedule: RoutineSchedule, start: Start, trigger: RoutineTrigger) -> RoutineRun:
     if start.ready is None:
         raise start.refusal or Refusal(Code.NOT_FOUND, GONE)
     if schedule.by_agent:
@@ -248,9 +246,7 @@ async def _check_crew(ctx: Context, crew_id: str | None) -> None:
         raise Refusal(Code.CONFLICT, STRICT_CREW)
 
 
-async def _refused(
-    ctx: Context, schedule: RoutineSchedule, refusal: Refusal, changes: dict[str, Any]
-) -> None:
+async def _refused(ctx: Context, schedule: RoutineSchedule, refusal: Refusal, changes: dict[str, Any]) -> None:
     """A routine that is not active, and one whose key is full, leave the occurrence out. All else is a failure."""
     inactive = "status" in (refusal.extra or {})
     if inactive or refusal.code is Code.RATE_LIMITED:

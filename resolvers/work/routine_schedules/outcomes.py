@@ -10,7 +10,13 @@ from models.bounds import ERROR, LINE, cut
 from models.oversight.journal import JournalActor, JournalEntry, Severity
 from models.people.workspaces import Role
 from models.work.routine_runs import RoutineRun, RoutineRunStatus
-from models.work.routine_schedules import CatchupPolicy, RoutineSchedule, ScheduleDisabledReason, ScheduleOutcome, WakeOutcome
+from models.work.routine_schedules import (
+    CatchupPolicy,
+    RoutineSchedule,
+    ScheduleDisabledReason,
+    ScheduleOutcome,
+    WakeOutcome,
+)
 from models.work.saved_routines import SavedRoutine
 from resolvers.attention.inbox.putting import put
 from resolvers.kernel import Context

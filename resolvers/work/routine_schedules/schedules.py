@@ -175,9 +175,7 @@ async def create_routine_schedule(ctx: Context, data: CreateRoutineSchedule) -> 
 
 async def make_schedule(ctx: Context, data: CreateRoutineSchedule, **more: Any) -> RoutineSchedule:
     """Stores a new schedule; begins the transaction of the command."""
-    target = await routine_named(
-        ctx, data.target_pipeline_id, data.target_pipeline_slug, key="target_pipeline"
-    )
+    target = await routine_named(ctx, data.target_pipeline_id, data.target_pipeline_slug, key="target_pipeline")
     wake = await _wake_routine(ctx, data.wake_pipeline_id, data.wake_pipeline_slug, target.id)
     first = first_of(data.cron_expr, data.timezone, instance.clock.now())
     await check_inputs(await definition_of(ctx, target, data.target_pipeline_version), data.inputs, field="inputs")
@@ -258,9 +256,7 @@ async def _checked(ctx: Context, schedule: RoutineSchedule, sent: dict[str, Any]
         wake = await _wake_routine(ctx, *named, target_id)
     elif not _removes_wake(sent) and schedule.wake_routine_id == target_id:
         raise invalid("target_pipeline_id" if "target_pipeline_id" in sent else "target_pipeline_slug", ITSELF)
-    first_of(
-        sent.get("cron_expr", schedule.cron_expr), sent.get("timezone", schedule.timezone), instance.clock.now()
-    )
+    first_of(sent.get("cron_expr", schedule.cron_expr), sent.get("timezone", schedule.timezone), instance.clock.now())
     if target is not None or sent.keys() & {"inputs", "target_pipeline_version"}:
         routine = target or await ctx.select(SavedRoutine, col(SavedRoutine.id) == schedule.routine_id).first()
         number = sent.get("target_pipeline_version", schedule.routine_version)
