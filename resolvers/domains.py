@@ -53,6 +53,7 @@ ROOMS: Final = {
         "routines",
         "routine_runs",
         "routine_schedules",
+        "routine_webhooks",
     ),
     "oversight": (
         "activity",

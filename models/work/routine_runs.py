@@ -26,6 +26,8 @@ from models.personal_data import HIDDEN, MENTIONS, NOTHING, WORDS
 
 LARGEST_OUTPUT: Final = 8 << 20
 """Characters of the output of a step, and of a run."""
+LARGEST_INPUTS: Final = 4 << 20
+"""Bytes of the inputs of a run: a delivery of 1 MiB is in them as a text, and as the value that it is."""
 HASH: Final = 64
 TOKEN: Final = 32
 LONGEST_SIGNAL: Final = NOTES
@@ -150,7 +152,7 @@ class RoutineRun(TenantTable, Timestamps, table=True):
     pinned: bool = False
     status: RoutineRunStatus = enum_field(RoutineRunStatus.running)
     current_step_id: str | None = text_field(LINE, default=None, holds=NOTHING)
-    inputs: dict[str, Any] = json_field(PAYLOAD, default_factory=dict, holds=MENTIONS)
+    inputs: dict[str, Any] = json_field(LARGEST_INPUTS, default_factory=dict, holds=MENTIONS)
     run_metadata: dict[str, Any] = json_field(NOTES, default_factory=dict, holds=MENTIONS)
     state: dict[str, Any] = json_field(PAYLOAD, default_factory=dict, holds=MENTIONS)
     tags: list[str] = json_field(NOTES, default_factory=list, holds=NOTHING)

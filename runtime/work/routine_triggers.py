@@ -6,6 +6,7 @@ from models.work.routine_runs import RoutineRun, RoutineTrigger
 from resolvers.kernel import Context
 from resolvers.work.routine_schedules.firing import FIRE, WAKE
 from resolvers.work.routine_schedules.outcomes import settle_schedule
+from resolvers.work.routine_webhooks.deliveries import settle_webhook
 
 
 async def settle(ctx: Context, run_id: str) -> None:
@@ -17,3 +18,5 @@ async def settle(ctx: Context, run_id: str) -> None:
             ctx.enqueue(WAKE, schedule_id=run.schedule_id)
         elif await settle_schedule(ctx, run):
             ctx.enqueue(FIRE, schedule_id=run.schedule_id)
+    if run.webhook_id is not None:
+        await settle_webhook(ctx, run)

@@ -16,7 +16,8 @@ class RoutineRunType:
         warnings output step_outputs error_message error_fingerprint failed_at_step cost_usd duration_ms started_at
         ended_at stopping_at triggered_via triggered_by_id invoking_user_id invoking_user invoking_crew_id invoking_crew
         invoking_agent_id invoking_agent issue_identifier is_replay replay_of definition_hash pinned steps waitpoints
-        waitpoint_token concurrency_key schedule_id schedule restricted chain_depth
+        waitpoint_token concurrency_key schedule_id schedule
+        webhook_id webhook restricted chain_depth
     """
     run_metadata = strawberry.field(name="metadata")
     routine_name = strawberry.field(description="Empty once the routine is deleted.")

@@ -139,7 +139,11 @@ RUNS = """
         ADD CONSTRAINT routine_runs_workspace_id_schedule_id_fkey FOREIGN KEY (workspace_id, schedule_id)
             REFERENCES routine_schedules (workspace_id, id) ON DELETE SET NULL (schedule_id) NOT VALID,
         ADD CONSTRAINT routine_runs_workspace_id_webhook_id_fkey FOREIGN KEY (workspace_id, webhook_id)
-            REFERENCES routine_webhooks (workspace_id, id) ON DELETE SET NULL (webhook_id) NOT VALID;
+            REFERENCES routine_webhooks (workspace_id, id) ON DELETE SET NULL (webhook_id) NOT VALID,
+        DROP CONSTRAINT routine_runs_size_check,
+        ADD CONSTRAINT routine_runs_size_check CHECK (pg_column_size(inputs) <= 4194304
+            AND GREATEST(pg_column_size(run_metadata), pg_column_size(tags), pg_column_size(warnings)) <= 262144
+            AND pg_column_size(state) <= 1048576) NOT VALID;
 """
 KINDS = """
     ALTER TABLE inbox_items

@@ -12,6 +12,7 @@ def upgrade() -> None:
     validate("inbox_items", "inbox_items_kind_check")
     validate("routine_runs", "routine_runs_workspace_id_schedule_id_fkey")
     validate("routine_runs", "routine_runs_workspace_id_webhook_id_fkey")
+    validate("routine_runs", "routine_runs_size_check")
     build_index(
         "routine_runs_schedule_id_idx",
         "routine_runs (workspace_id, schedule_id, started_at, id) WHERE schedule_id IS NOT NULL",

@@ -201,8 +201,8 @@ def _tags(given: list[str]) -> list[str]:
     return tags
 
 
-async def prepared_run(source: str, inputs: dict[str, Any]) -> "PreparedRun":
-    """The needs of a definition with these inputs. Raises a Refusal."""
+async def prepared_run(source: str, inputs: dict[str, Any], *, most: int = PAYLOAD) -> "PreparedRun":
+    """The needs of a definition with these inputs, of at most so many bytes. Raises a Refusal."""
     # A process that starts no run does not load the language; the first start loads it beside the event loop.
     await asyncio.to_thread(import_module, "models.work.routines.preparing")
     from models.work.routines.faults import RefusedRoutine
@@ -224,7 +224,7 @@ async def prepared_run(source: str, inputs: dict[str, Any]) -> "PreparedRun":
         raise Refusal(Code.UNPROCESSABLE, NOT_EXECUTED.format(parts=", ".join(prepared.unsupported)))
     if prepared.key == "":
         raise Refusal(Code.UNPROCESSABLE, NO_KEY)
-    if len(orjson.dumps(prepared.inputs)) > PAYLOAD:
+    if len(orjson.dumps(prepared.inputs)) > most:
         raise invalid("inputs", LARGE)
     return prepared
 
@@ -236,7 +236,7 @@ async def _take_place(ctx: Context, prepared: "PreparedRun") -> None:
     await ctx.lock(f"routine key {ctx.workspace_id}/{prepared.key}")
     same = (col(RoutineRun.concurrency_key) == prepared.key, col(RoutineRun.status) == RoutineRunStatus.running)
     if await ctx.select(RoutineRun, *same).count() >= prepared.most:
-        raise Refusal(Code.RATE_LIMITED, FULL)
+        raise Refusal(Code.RATE_LIMITED, FULL, extra={"retry_after": 5})
 
 
 async def _state_of(ctx: Context, routine_id: str, schedule_id: str) -> dict[str, str]:

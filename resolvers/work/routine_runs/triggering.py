@@ -80,14 +80,16 @@ async def check_inputs(version: RoutineVersion | None, inputs: dict[str, Any], *
         raise invalid(field, cut(str(refusal), ERROR)) from None
 
 
-async def ready_run(ctx: Context, routine_id: str, number: int | None, inputs: dict[str, Any]) -> ReadyRun | None:
+async def ready_run(
+    ctx: Context, routine_id: str, number: int | None, inputs: dict[str, Any], *, most: int = PAYLOAD
+) -> ReadyRun | None:
     """All that a start checks before its transaction; None for a deleted routine. Raises the Refusal of any start."""
     routine = await ctx.select(SavedRoutine, col(SavedRoutine.id) == routine_id).first()
     if routine is None:
         return None
     check_active(routine)
     version = await version_of(ctx, routine, routine.head_version if number is None else number)
-    prepared = await prepared_run(version.source, inputs)
+    prepared = await prepared_run(version.source, inputs, most=most)
     await check_needs(ctx, routine, prepared)
     return ReadyRun(routine, version, prepared, number is not None)
 
