@@ -81,8 +81,8 @@ class FireRoutineWebhook(ByWebhookToken):
 
 
 class DeliveryAccepted(Output):
-    """`status` is PENDING or DEDUPED, with the run of the first delivery. `challenge` repeats the sender's challenge, for
-    which no run starts.
+    """`status` is PENDING, or DEDUPED with the run of the first delivery. `challenge` repeats the sender's challenge,
+    for which no run starts.
     """
 
     run_id: str
@@ -131,7 +131,6 @@ async def signed(ctx: Context, data: ByWebhookToken | None) -> None:
     auth=Auth.WEBHOOK,
     tenancy=Tenancy.NONE,
     allow=signed,
-    audit="routine_run.started",
     emits=(RoutineRunStarted, RoutineTriggerChanged),
     errors=(Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.CONFLICT, Code.UNPROCESSABLE, Code.RATE_LIMITED),
     writes_on_refusal=True,
@@ -209,10 +208,12 @@ async def _accept(
         await _note(ctx, webhook, counted | failed | {"last_fired_at": now, "fire_count": plus(1)})
         refusal.commit = True
         raise
-    row = RoutineDelivery(webhook_id=webhook.id, key=delivery.key, proof=delivery.proof, run_id=run.id)
+    known_by: dict[str, Any] = {"key": delivery.key, "proof": delivery.proof, "created_at": now}
+    row = RoutineDelivery(webhook_id=webhook.id, run_id=run.id, **known_by)
     await ctx.update(RoutineWebhook, webhook.id, **counted)
-    await ctx.upsert(row, "workspace_id", "webhook_id", "key")
-    ctx.audit("ROUTINE_RUN", run.id, webhook_id=webhook.id)
+    await ctx.delete_where(RoutineDelivery, *_older(webhook, delivery))
+    await ctx.insert_all([row])
+    ctx.audit("ROUTINE_RUN", run.id, action="routine_run.started", webhook_id=webhook.id)
     return DeliveryAccepted(run_id=run.id, status="PENDING", deduped=False)
 
 
@@ -266,6 +267,11 @@ async def _known(ctx: Context, webhook: RoutineWebhook, delivery: Delivery) -> R
     if known is None and delivery.proof is not None:
         known = await ctx.select(RoutineDelivery, *lately, col(RoutineDelivery.proof) == delivery.proof).first()
     return known
+
+
+def _older(webhook: RoutineWebhook, delivery: Delivery) -> tuple[Any, Any]:
+    """The same delivery of more than a day ago."""
+    return col(RoutineDelivery.webhook_id) == webhook.id, col(RoutineDelivery.key) == delivery.key
 
 
 def _challenge_of(claim: SenderClaim, body: bytes) -> str | None:

@@ -73,7 +73,8 @@ async def _interpreted(work: Work, begun: BegunRun, routine: Routine) -> RunEnd 
         "is_replay": "true" if run.replay_of else "",
         "replay_of": run.replay_of or "",
     }
-    program = RunProgram(run.id, routine, run.inputs, env, run.run_metadata, run.state, routine.max_cost_usd)
+    limit = routine.max_cost_usd
+    program = RunProgram(run.id, routine, run.inputs, env, run.run_metadata, run.state, limit, run.restricted)
     world = RoutineWorld(work, begun, routine)
     try:
         return await Interpreter(program, RecordedLedger(work, begun, routine), world).run()
