@@ -37,6 +37,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "oauth_states": "of sign-ins that are under way",
     "push_notices": "of browsers that are signed in",
     "push_subscriptions": "of a browser that is signed in",
+    "routine_deliveries": "what was received once, so that it is not received twice",
     "routine_run_steps": "of runs of routines, which belong to the instance that carried them out",
     "routine_runs": "the same",
     "routine_signal_waits": "the same",
