@@ -101,7 +101,6 @@ class RoutineRunRecordJSON(Wire, of=RoutineRun):
     pipeline_slug: Annotated[str, From("routine_slug")]
     mode: Annotated[str, Fixed('"run"')]
     error_message: Annotated[str | None, Absent(), From("error_line")] = None
-    chain_depth: Annotated[int, Fixed("0")]
 
 
 class ActiveRoutineRunJSON(Wire, of=RoutineRun):

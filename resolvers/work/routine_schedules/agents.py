@@ -29,6 +29,7 @@ from resolvers.kernel import (
     forbidden,
 )
 from resolvers.kernel.ground.policy import effective
+from resolvers.work.routine_schedules.events import RoutineScheduleCreated
 from resolvers.work.routine_schedules.schedules import CreateRoutineSchedule, make_schedule
 
 STRICT: Final = "The autonomy level of the crew lets its agents make no schedules"
@@ -80,7 +81,7 @@ async def may_act(ctx: Context, data: OfActingCrew | None) -> None:
     auth=Auth.INTERNAL,
     allow=(may_create, may_act),
     audit="routine_schedule.created",
-    emits=InboxItemUpdated,
+    emits=(RoutineScheduleCreated, InboxItemUpdated),
     errors=(Code.FORBIDDEN, Code.UNPROCESSABLE),
     late=True,
 )

@@ -49,6 +49,11 @@ from resolvers.work.routine_runs.triggering import (
     ready_run,
     routine_named,
 )
+from resolvers.work.routine_schedules.events import (
+    RoutineScheduleCreated,
+    RoutineScheduleDeleted,
+    RoutineScheduleUpdated,
+)
 from resolvers.work.routine_schedules.graph import NEXT_FIRST, SCHEDULE
 from resolvers.work.routine_schedules.timing import first_of
 
@@ -159,6 +164,7 @@ def list_routine_schedules(scope: QueryScope, data: ListRoutineSchedules) -> Pag
     Action.CREATE,
     or_capability=Capability.routine_create,
     audit="routine_schedule.created",
+    emits=RoutineScheduleCreated,
     errors=(Code.UNPROCESSABLE,),
     late=True,
 )
@@ -198,6 +204,7 @@ async def make_schedule(ctx: Context, data: CreateRoutineSchedule, **more: Any) 
         **data.model_dump(include=kept),
         **more,
     )
+    ctx.emit(RoutineScheduleCreated(id=made.id))
     return await ctx.insert(made)
 
 
@@ -220,7 +227,7 @@ async def _wake_routine(ctx: Context, id: str | None, slug: str | None, target_i
     Action.MANAGE,
     subject=SCHEDULE,
     audit="routine_schedule.updated",
-    emits=InboxItemUpdated,
+    emits=(RoutineScheduleUpdated, InboxItemUpdated),
     versioned=RoutineSchedule,
     late=True,
 )
@@ -242,6 +249,7 @@ async def update_routine_schedule(
     if changes.get("enabled") and not current.enabled:
         changes |= {"consecutive_failures": 0, "disabled_reason": None}
         await settle(ctx, InboxKind.schedule_circuit_breaker_tripped, current.id, "enabled")
+    ctx.emit(RoutineScheduleUpdated(id=current.id))
     return await ctx.edit(current, **changes)
 
 
@@ -313,7 +321,7 @@ def _changes(current: RoutineSchedule, sent: dict[str, Any], routines: Checked) 
     Action.MANAGE,
     subject=SCHEDULE,
     audit="routine_schedule.deleted",
-    emits=InboxItemUpdated,
+    emits=(RoutineScheduleDeleted, InboxItemUpdated),
     versioned=RoutineSchedule,
 )
 async def delete_routine_schedule(ctx: Context, schedule: RoutineSchedule, data: ById) -> Deleted:
@@ -324,6 +332,7 @@ async def delete_routine_schedule(ctx: Context, schedule: RoutineSchedule, data:
     await ctx.update(RoutineSchedule, schedule.id, enabled=False)
     await settle(ctx, InboxKind.schedule_circuit_breaker_tripped, schedule.id, "deleted")
     await ctx.delete(RoutineSchedule, schedule.id)
+    ctx.emit(RoutineScheduleDeleted(id=schedule.id))
     return Deleted(id=schedule.id)
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from models.work.routine_runs import RoutineRun, RoutineRunStatus, RoutineTrigger
 from models.work.routine_schedules import (
     CatchupPolicy,
     RoutineSchedule,
@@ -60,6 +61,23 @@ def tripped_routine_schedule(plot: Plot) -> RoutineSchedule:
         by_agent=True,
         crew_id=plot["crew"].id,
         **gate,
+    )
+
+
+@entity
+def triggered_routine_run(plot: Plot) -> RoutineRun:
+    """Of a schedule and of a webhook, as no run is."""
+    return RoutineRun(
+        routine_id=plot["routine"].id,
+        definition_hash="0" * 64,
+        status=RoutineRunStatus.waiting,
+        triggered_via=RoutineTrigger.schedule,
+        triggered_by_id=plot["routine_schedule"].id,
+        schedule_id=plot["routine_schedule"].id,
+        webhook_id=plot["routine_webhook"].id,
+        restricted=True,
+        chain_depth=2,
+        **plot.here,
     )
 
 
