@@ -29,6 +29,7 @@ _SCHEDULE = {
     "last_error": "why the last occurrence failed",
     "run_as_id": "in whose name runs start",
 }
+_SCHEME = {"scheme": "how the sender signs"}
 _FACTS = {"user_models": "what agents know of the person (privacy-newer)"}
 ADDED_KEYS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("backups.inspect", "backups.verify"), _CONTENTS),
@@ -43,7 +44,7 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     "auth.cli_tokens_list": _TOKENS,
     **dict.fromkeys(("schedules.list", "schedules.create", "schedules.update"), _SCHEDULE),
     "internal.routines.schedules.create": _SCHEDULE,
-    **dict.fromkeys(("routine_webhooks.list", "routine_webhooks.create"), {"scheme": "how the sender signs"}),
+    **dict.fromkeys(("routine_webhooks.list", "routine_webhooks.create"), _SCHEME),
     "auth.session": {"avatar_url": "the newer contract has it"},
     **dict.fromkeys(("triage_rules.list", "triage_rules.create", "triage_rules.update"), _ON_CREATE),
     **dict.fromkeys(("credentials.create", "credentials.update", "internal.credentials.create"), _REFERENCE),
