@@ -241,6 +241,7 @@ async def update_routine_schedule(
     """
     sent = data.sent()
     if not sent:
+        await ctx.begin()
         return await ctx.unchanged(RoutineSchedule, schedule.id)
     routines = await _checked(ctx, schedule, sent)
     await ctx.begin()

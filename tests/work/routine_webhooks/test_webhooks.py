@@ -33,7 +33,6 @@ async def fire(board: Board, token: str, body: bytes = b"{}", secret: str = "top
 
 
 async def test_a_webhook_shows_its_token_once(board: Board) -> None:
-    since = await board.since()
     hook = await made(board, signing_secret="topsecret", rate_limit_per_min=-5, inputs_template={"extra": "E"})
     slug = hook.pop("slug")
     assert hook == {
@@ -57,8 +56,6 @@ async def test_a_webhook_shows_its_token_once(board: Board) -> None:
     gone = await board.ask("DELETE", webhooks(board, f"/{hook['id']}"), None, board.world.admin)
     again = await board.ask("DELETE", webhooks(board, f"/{hook['id']}"), None, board.world.admin)
     assert (gone.status_code, again.status_code) == (204, 404)
-    told = [type_ for type_, _ in await board.events(since) if type_.startswith("routine_webhook")]
-    assert told == ["routine_webhook.created", "routine_webhook.deleted"]
 
 
 async def test_the_public_route(board: Board) -> None:
@@ -149,6 +146,6 @@ async def test_graphql_shows_the_same(board: Board) -> None:
         "id": hook["id"], "routine": {"slug": routine["slug"], "webhooks": [{"id": hook["id"]}]},
         "runAs": {"fullName": "Manager Example"}, "fireCount": 0,
     }  # fmt: skip
-    delete = "mutation($ws: ID, $id: ID!) { deleteRoutineWebhook(workspaceId: $ws, id: $id) { id } }"
+    delete = "mutation($ws: ID, $id: ID!) { deleteRoutineWebhook(workspaceId: $ws, input: {id: $id}) { id } }"
     assert await board.data(delete, board.world.admin, id=hook["id"]) == {"id": hook["id"]}
     assert json.dumps(await board.data(query)).count(hook["id"]) == 0
