@@ -32,7 +32,7 @@ from resolvers.rules.time_zones import time_zone
 from resolvers.work.routine_runs.events import RoutineRunStarted, RoutineTriggerChanged
 from resolvers.work.routine_runs.starting import store_run
 from resolvers.work.routine_runs.triggering import ReadyRun, check_member, ready_run
-from resolvers.work.routine_schedules.outcomes import failed, noted, tell_of_missed
+from resolvers.work.routine_schedules.outcomes import failed, noted, settle_schedule, tell_of_missed
 from resolvers.work.routine_schedules.schedules import GONE, STRICT_CREW, cause_of, create_routine_schedule
 from resolvers.work.routine_schedules.timing import delay_of
 
@@ -157,6 +157,9 @@ async def fire(ctx: Context, schedule_id: str, occurrence: Occurrence) -> None:
         return
     if await _goes_on(ctx, schedule.current_run_id) or await _goes_on(ctx, schedule.wake_run_id):
         return
+    schedule = await _settled(ctx, schedule)
+    if not schedule.enabled:
+        return
     changes = await _moved(ctx, schedule, occurrence)
     if changes is None:
         return
@@ -188,6 +191,15 @@ async def _goes_on(ctx: Context, run_id: str | None) -> bool:
     """Runs that wait for a person or an event hold nothing back."""
     running = (col(RoutineRun.id) == (run_id or ""), col(RoutineRun.status) == RoutineRunStatus.running)
     return run_id is not None and await ctx.select(RoutineRun, *running).exists()
+
+
+async def _settled(ctx: Context, schedule: RoutineSchedule) -> RoutineSchedule:
+    """The schedule with the outcome of the run before, whose job may come later than this one."""
+    run = await ctx.select(RoutineRun, col(RoutineRun.id) == (schedule.current_run_id or "")).first()
+    if run is None:
+        return schedule
+    await settle_schedule(ctx, run)
+    return await ctx.get(RoutineSchedule, schedule.id)
 
 
 async def _moved(ctx: Context, schedule: RoutineSchedule, occurrence: Occurrence) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Occurrences of schedules: they start runs once, are caught up, skipped or held, and disable what keeps failing."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -70,6 +71,10 @@ async def test_a_pinned_version_runs_and_a_missing_one_fails(yard: RoutineYard) 
     assert refused.value.code is Code.CONFLICT
 
 
+def has_failed(times: int) -> Callable[[Any], bool]:
+    return lambda row: bool(row["consecutive_failures"] == times)
+
+
 async def _new_head(yard: RoutineYard, routine: Any, *steps: dict[str, Any]) -> None:
     said = json.dumps({"name": "tides", "steps": list(steps)})
     sql = """INSERT INTO routine_versions (workspace_id, id, routine_id, number, definition_hash, dsl_version, source,
@@ -85,7 +90,7 @@ async def test_failures_are_told_and_disable_the_schedule(yard: RoutineYard) -> 
     schedule = await made(yard, routine, max_consecutive_failures=2)
     for failures in (1, 2):
         await due(yard, schedule["id"])
-        after = await fired(yard, schedule["id"], lambda row, n=failures: row["consecutive_failures"] == n)
+        after = await fired(yard, schedule["id"], has_failed(failures))
         assert after["last_status"] == "FAILED"
     [_, run] = await runs(yard, schedule["id"])
     failed = await item(yard, "failed_run", run["id"])

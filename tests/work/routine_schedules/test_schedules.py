@@ -84,8 +84,8 @@ async def test_a_schedule_lives(board: Board) -> None:
         assert again.status_code == 404
     told = [type_ for type_, _ in await board.events(since) if type_.startswith("routine_schedule")]
     assert told == [f"routine_schedule.{verb}" for verb in ("created", "updated", "deleted")]
-    row = await board.world.database.fetchrow("SELECT * FROM routine_schedules WHERE id = $1", made["id"])
-    assert (row["enabled"], row["deleted_at"] is None) == (False, False)
+    sql = "SELECT enabled FROM routine_schedules WHERE id = $1 AND deleted_at IS NOT NULL"
+    assert await board.world.database.fetchval(sql, made["id"]) is False
 
 
 async def test_all_of_a_schedule_is_stored(board: Board) -> None:

@@ -60,7 +60,7 @@ async def fired(yard: RoutineYard, id: str, reached: Callable[[Any], bool] | Non
 
 async def runs(yard: RoutineYard, id: str) -> list[Any]:
     sql = "SELECT * FROM routine_runs WHERE triggered_by_id = $1 ORDER BY started_at"
-    return await yard.estate.owner.fetch(sql, id)  # type: ignore[no-any-return]
+    return await yard.estate.owner.fetch(sql, id)
 
 
 async def item(yard: RoutineYard, kind: str, source: str) -> Any:

@@ -325,12 +325,10 @@ async def test_an_agent_is_told_what_came_from_outside(yard: RoutineYard) -> Non
     async with asyncio.timeout(20):
         while (run := await yard.found("SELECT * FROM runs WHERE data ->> 'routine_run_id' = $1", run_id)) is None:
             await asyncio.sleep(0.02)
-    head, mark, shown, end = run["prompt"].replace("\n", " ").split(" ", 2)[0], *run["prompt"].split("\n")[:3]
-    assert (head, shown, run["restricted"]) == ("Do", "sail", True)
-    assert mark.startswith("Do this: <untrusted-")
-    assert mark.removeprefix("Do this: <").removesuffix(' source="webhook">') == end.removeprefix("</").removesuffix(
-        ">"
-    )
+    first, shown, last = run["prompt"].split("\n")
+    assert (shown, run["restricted"], first.startswith("Do this: <untrusted-")) == ("sail", True, True)
+    mark = last.removeprefix("</").removesuffix(">")
+    assert first == f'Do this: <{mark} source="webhook">'
 
 
 async def test_a_list_shows_no_token(yard: RoutineYard) -> None:
