@@ -66,10 +66,9 @@ def new_schedule_id() -> str:
 class RoutineSchedule(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """An enabled one is due when `next_run_at` has come. `cron_expr` is read in `timezone`.
 
-    `run_as_id`: the member whose rights each occurrence needs; one that an agent made (`by_agent`) has none, and needs
-    those of its crew. `current_run_id` is the run of the last occurrence, `wake_run_id` that of the wake check which is
-    under way for `woken_for`. `catchup_left`: missed occurrences that are still to run. `last_error`: why the last
-    occurrence failed.
+    `run_as_id`: the member whose rights each occurrence needs; one that an agent made (`by_agent`) needs the level of
+    its crew. `current_run_id` is the run of the last occurrence, `wake_run_id` the run of the wake check that is under
+    way. `catchup_left`: missed occurrences that are still to run. `last_error`: why the last occurrence failed.
     """
 
     __tablename__ = "routine_schedules"
@@ -78,7 +77,7 @@ class RoutineSchedule(TenantTable, SoftDelete, Versioned, Timestamps, table=True
         {
             "next_run_at", "last_run_at", "last_status", "last_run_id", "last_error", "last_missed_count",
             "consecutive_failures", "wake_check_count", "wake_fire_count", "last_wake_at", "last_wake_status",
-            "current_run_id", "wake_run_id", "woken_for", "catchup_left",
+            "current_run_id", "wake_run_id", "catchup_left",
         }
     )  # fmt: skip
     __table_args__ = (
@@ -119,7 +118,6 @@ class RoutineSchedule(TenantTable, SoftDelete, Versioned, Timestamps, table=True
     last_wake_at: datetime | None = time_field(default=None)
     last_wake_status: WakeOutcome | None = enum_field(WakeOutcome, default=None)
     wake_run_id: str | None = text_field(ID, default=None, holds=NOTHING)
-    woken_for: datetime | None = time_field(default=None)
     next_run_at: datetime = time_field()
     current_run_id: str | None = text_field(ID, default=None, holds=NOTHING)
     last_run_at: datetime | None = time_field(default=None)

@@ -114,7 +114,7 @@ MACROS: Final = {
 }
 EVERY: Final = "@every"
 NANOSECONDS: Final = 10**9
-"""Of a second."""
+"""A second."""
 SHORTEST, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=3660)
 
 

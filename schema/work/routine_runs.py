@@ -4,6 +4,7 @@ import strawberry
 
 from models.work.routine_runs import RoutineRun, RoutineRunStep, Waitpoint
 from resolvers.work import routine_runs as run_ops
+from resolvers.work.routine_schedules import run_routine_schedule
 from schema.bridge.fields import mutation, node, query
 
 
@@ -69,6 +70,7 @@ class RoutineRunQuery:
 @strawberry.type
 class RoutineRunMutation:
     run_routine = mutation(run_ops.run_routine, RoutineRunType)
+    run_routine_schedule = mutation(run_routine_schedule, RoutineRunType)
     replay_routine_run = mutation(run_ops.replay_routine_run, RoutineRunType)
     disable_routine = mutation(run_ops.disable_routine)
     cancel_routine_run = mutation(run_ops.cancel_routine_run)

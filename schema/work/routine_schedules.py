@@ -5,7 +5,6 @@ import strawberry
 from models.work.routine_schedules import RoutineSchedule
 from resolvers.work import routine_schedules as schedule_ops
 from schema.bridge.fields import mutation, node, query
-from schema.work.routine_runs import RoutineRunType
 
 
 @node(RoutineSchedule)
@@ -38,4 +37,3 @@ class RoutineScheduleMutation:
     create_routine_schedule = mutation(schedule_ops.create_routine_schedule, RoutineScheduleType)
     update_routine_schedule = mutation(schedule_ops.update_routine_schedule, RoutineScheduleType)
     delete_routine_schedule = mutation(schedule_ops.delete_routine_schedule)
-    run_routine_schedule = mutation(schedule_ops.run_routine_schedule, RoutineRunType)

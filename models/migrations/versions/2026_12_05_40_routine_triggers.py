@@ -36,7 +36,6 @@ SCHEDULES = """
         last_wake_status text CONSTRAINT routine_schedules_last_wake_status_check CHECK (last_wake_status IN
             ('WOKE', 'SKIPPED', 'ERROR', 'HELD')),
         wake_run_id varchar(200),
-        woken_for timestamptz,
         next_run_at timestamptz NOT NULL,
         current_run_id varchar(200),
         last_run_at timestamptz,

@@ -59,6 +59,7 @@ ELSEWHERE: Final = frozenset({"feature_flags"})
 NOT_COPIED: Final[Mapping[str, str]] = {
     "invitations": "they lead into the workspace that invited",
     "notifications": "a person was notified once",
+    "routine_webhooks": "senders know their addresses, which lead into the workspace of the bundle",
 }
 """Tables that a restore as a new workspace leaves out, and why."""
 FRESH: Final = frozenset({("missions", "trace_id")})

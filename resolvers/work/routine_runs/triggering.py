@@ -13,8 +13,7 @@ from sqlmodel import col
 from models.bounds import ERROR, LABEL, PAYLOAD, cut
 from models.people.workspaces import Membership
 from models.work.saved_routines import LONGEST_SLUG, RoutineVersion, SavedRoutine
-from resolvers.errors import Code, Refusal
-from resolvers.kernel import ENDS, Context, Emptied, Id, Int, invalid, within
+from resolvers.kernel import ENDS, Code, Context, Emptied, Id, Int, Refusal, invalid, within
 from resolvers.kernel.declarations.operation import Operation
 from resolvers.work.routine_runs.needs import check_needs
 from resolvers.work.routine_runs.starting import check_active, prepared_run, version_of

@@ -69,7 +69,7 @@ Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What would run: a checked run, or the reason why it cannot."""
+    """A start that was prepared: a checked run, or the reason why it cannot."""
 
     ready: ReadyRun | None = None
     refusal: Refusal | None = None
@@ -281,7 +281,7 @@ async def _check(
             raise
         await decide(ctx, schedule, occurrence.target, WakeOutcome.ERROR, changes)
         return
-    await ctx.update(RoutineSchedule, schedule.id, wake_run_id=run.id, woken_for=occurrence.due, **changes)
+    await ctx.update(RoutineSchedule, schedule.id, wake_run_id=run.id, **changes)
 
 
 async def decide(
@@ -290,7 +290,7 @@ async def decide(
     """Runs the target after its check, or leaves the occurrence out."""
     if outcome is WakeOutcome.ERROR and schedule.wake_fail_closed:
         outcome = WakeOutcome.HELD
-    changes |= {"last_wake_status": outcome, "wake_run_id": None, "woken_for": None}
+    changes |= {"last_wake_status": outcome, "wake_run_id": None}
     if outcome in (WakeOutcome.WOKE, WakeOutcome.ERROR):
         await begin_run(ctx, schedule, target, changes | {"wake_fire_count": plus(1)})
     else:
@@ -303,6 +303,6 @@ async def wake_up(ctx: Context, schedule_id: str, occurrence: Occurrence, outcom
     if schedule is None or schedule.wake_run_id is None:
         return
     if not schedule.enabled:
-        await ctx.update(RoutineSchedule, schedule.id, wake_run_id=None, woken_for=None)
+        await ctx.update(RoutineSchedule, schedule.id, wake_run_id=None)
         return
     await decide(ctx, schedule, occurrence.target, outcome, {})

@@ -66,7 +66,7 @@ async def failed(
     reason: str,
     changes: dict[str, Any],
 ) -> None:
-    """Counts a failure, tells managers, and disables the schedule after too many."""
+    """Counts a failure, notifies managers, and disables the schedule after too many."""
     failures = schedule.consecutive_failures + 1
     changes |= {
         "last_status": ScheduleOutcome.FAILED,

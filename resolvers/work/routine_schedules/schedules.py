@@ -328,7 +328,7 @@ def _changes(current: RoutineSchedule, sent: dict[str, Any], routines: Checked) 
 async def delete_routine_schedule(ctx: Context, schedule: RoutineSchedule, data: ById) -> Deleted:
     """Delete a schedule of a routine.
 
-    A run in progress goes on, and the state of its runs stays.
+    A run in progress continues, and the state of its runs stays.
     """
     await ctx.update(RoutineSchedule, schedule.id, enabled=False)
     await settle(ctx, InboxKind.schedule_circuit_breaker_tripped, schedule.id, "deleted")

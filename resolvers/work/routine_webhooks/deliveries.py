@@ -3,19 +3,20 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import orjson
 from pydantic import Field
 from sqlmodel import col
 
-from models.bounds import LINE, PROMPT
+from models.bounds import LINE, PAYLOAD, PROMPT
 from models.oversight.journal import JournalActor, JournalEntry, Severity
 from models.staff.agents import WebhookScheme
 from models.work.routine_runs import LARGEST_INPUTS, RoutineRun, RoutineRunStatus, RoutineTrigger
 from models.work.routine_webhooks import SEEN_FOR, RoutineDelivery, RoutineWebhook, RoutineWebhookOutcome
 from resolvers.identity.webhook_senders import SenderClaim, Unproven
 from resolvers.kernel import (
+    ENDS,
     Absent,
     Action,
     Auth,
@@ -28,8 +29,9 @@ from resolvers.kernel import (
     command,
     instance,
     plus,
+    within,
 )
-from resolvers.kernel.ground.bounds import unstorable
+from resolvers.kernel.ground.inputs import validate
 from resolvers.work.routine_runs.events import RoutineRunStarted, RoutineTriggerChanged
 from resolvers.work.routine_runs.starting import store_run
 from resolvers.work.routine_runs.triggering import ReadyRun, check_member, ready_run
@@ -44,8 +46,6 @@ MINUTE: Final = timedelta(minutes=1)
 DEEPEST_CHAIN: Final = 8
 """contract: routines-dsl.chain"""
 TOO_DEEP: Final = f"More than {DEEPEST_CHAIN} runs led to each other by webhooks"
-NESTING, MOST_VALUES = 100, 50_000
-"""Of an event that is kept as a value."""
 RESERVED: Final = frozenset({"event", "raw", "headers"})
 RUN_HEADER: Final = "x_crewship_run"
 UNSHOWN: Final = frozenset(
@@ -78,6 +78,14 @@ class FireRoutineWebhook(ByWebhookToken):
     """The body is the event, in any form. `headers` are those of the request."""
 
     headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=200)] = {}
+
+
+class DeliveredEvent(Input):
+    """An event that is kept as a value."""
+
+    most_values: ClassVar[int] = 50_000
+
+    event: Annotated[Any, within(PAYLOAD), ENDS] = None
 
 
 class DeliveryAccepted(Output):
@@ -331,8 +339,7 @@ def inputs_of(template: dict[str, Any], headers: dict[str, str], body: bytes) ->
         event = orjson.loads(body) if body.strip() else None
     except orjson.JSONDecodeError:
         event = raw.replace("\0", "")
-    if (fault := unstorable(event, NESTING, MOST_VALUES)) is not None:
-        raise Refusal(Code.BAD_REQUEST, f"The event {fault}", fields={"event": fault})
+    event = validate(DeliveredEvent, {"event": event}).event
     shown = {name: value.replace("\0", "") for name, value in headers.items() if name not in UNSHOWN}
     own = {name: value for name, value in template.items() if name not in RESERVED}
     return own | {"event": event, "raw": raw.replace("\0", ""), "headers": shown}

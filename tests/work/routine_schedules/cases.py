@@ -42,7 +42,6 @@ def tripped_routine_schedule(plot: Plot) -> RoutineSchedule:
         "last_wake_at": now(),
         "last_wake_status": WakeOutcome.WOKE,
         "wake_run_id": plot["routine_run"].id,
-        "woken_for": now(),
     }
     return _schedule(
         plot,
