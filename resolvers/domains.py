@@ -60,6 +60,8 @@ ROOMS: Final = {
         "templates",
         "routines",
         "routine_runs",
+        "routine_schedules",
+        "routine_webhooks",
     ),
     "oversight": (
         "activity",

@@ -22,6 +22,8 @@ class InboxKind(StrEnum):
     failed_run = "failed_run"
     message = "message"
     memory_consolidation = "memory_consolidation"
+    schedule_missed = "schedule_missed"
+    schedule_circuit_breaker_tripped = "schedule_circuit_breaker_tripped"
 
 
 class InboxState(StrEnum):

@@ -62,7 +62,7 @@ CHANGED: Final = frozenset(
         "messages", "notification_channel_agents", "notification_preferences", "notifications", "oauth_states",
         "pairings", "passkey_challenges", "passkeys",
         "password_resets", "peer_consents", "peer_conversations", "push_keys", "push_notices", "retention_rules",
-        "routine_run_steps", "routine_signal_waits", "routine_trust_grants", "routine_waitpoints",
+        "routine_deliveries", "routine_run_steps", "routine_signal_waits", "routine_trust_grants", "routine_waitpoints",
         "run_reservations", "run_spans", "run_steps", "run_tags", "runner_calls", "runs",
         "sessions", "sign_in_attempts", "sign_in_devices", "skill_proposals", "webhook_deliveries", "webhook_receipts",
         "work_pauses",

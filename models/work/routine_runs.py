@@ -26,6 +26,8 @@ from models.personal_data import HIDDEN, MENTIONS, NOTHING, WORDS
 
 LARGEST_OUTPUT: Final = 8 << 20
 """Characters of the output of a step, and of a run."""
+LARGEST_INPUTS: Final = 4 << 20
+"""Bytes of the inputs of a run: a delivery of 1 MiB is in them as a text, and as the value that it is."""
 HASH: Final = 64
 TOKEN: Final = 32
 LONGEST_SIGNAL: Final = NOTES
@@ -101,6 +103,9 @@ def new_token() -> str:
 class RoutineRun(TenantTable, Timestamps, table=True):
     """The definition is the version of the routine with `definition_hash`, whichever is the head. `state` is the
     routine's, as it was when the run began. `stopping_at`: when someone asked to cancel it.
+
+    `schedule_id` and `webhook_id` name the trigger, and of a schedule its state, too. `restricted`: its inputs came
+    from outside. `chain_depth`: how many runs called each other by webhooks before it.
     """
 
     __tablename__ = "routine_runs"
@@ -122,6 +127,24 @@ class RoutineRun(TenantTable, Timestamps, table=True):
         Index("routine_runs_invoking_crew_id_idx", "workspace_id", "invoking_crew_id"),
         Index("routine_runs_invoking_agent_id_idx", "workspace_id", "invoking_agent_id"),
         Index("routine_runs_invoking_user_id_idx", "invoking_user_id"),
+        belongs_to("schedule_id", "routine_schedules", ondelete="SET NULL (schedule_id)"),
+        belongs_to("webhook_id", "routine_webhooks", ondelete="SET NULL (webhook_id)"),
+        Index(
+            "routine_runs_schedule_id_idx",
+            "workspace_id",
+            "schedule_id",
+            "started_at",
+            "id",
+            postgresql_where=text("schedule_id IS NOT NULL"),
+        ),
+        Index(
+            "routine_runs_webhook_id_idx",
+            "workspace_id",
+            "webhook_id",
+            "started_at",
+            "id",
+            postgresql_where=text("webhook_id IS NOT NULL"),
+        ),
     )
     id: str = text_field(ID, default_factory=new_run_id, primary_key=True)
     routine_id: str
@@ -129,7 +152,7 @@ class RoutineRun(TenantTable, Timestamps, table=True):
     pinned: bool = False
     status: RoutineRunStatus = enum_field(RoutineRunStatus.running)
     current_step_id: str | None = text_field(LINE, default=None, holds=NOTHING)
-    inputs: dict[str, Any] = json_field(PAYLOAD, default_factory=dict, holds=MENTIONS)
+    inputs: dict[str, Any] = json_field(LARGEST_INPUTS, default_factory=dict, holds=MENTIONS)
     run_metadata: dict[str, Any] = json_field(NOTES, default_factory=dict, holds=MENTIONS)
     state: dict[str, Any] = json_field(PAYLOAD, default_factory=dict, holds=MENTIONS)
     tags: list[str] = json_field(NOTES, default_factory=list, holds=NOTHING)
@@ -145,6 +168,10 @@ class RoutineRun(TenantTable, Timestamps, table=True):
     stopping_at: datetime | None = time_field(default=None)
     triggered_via: RoutineTrigger = enum_field(RoutineTrigger.manual)
     triggered_by_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    schedule_id: str | None = None
+    webhook_id: str | None = None
+    restricted: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    chain_depth: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     invoking_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     invoking_crew_id: str | None = None
     invoking_agent_id: str | None = None

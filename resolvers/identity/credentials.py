@@ -1,6 +1,6 @@
 """Credentials of a request -> Caller. Nothing is looked up: a Caller is a claim, proven by each operation's gate."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from models.people.auth import TokenTier
@@ -75,10 +75,18 @@ def internal(
     return _arrived(made, headers, client, forwarded, path)
 
 
-def webhook(headers: Mapping[bytes, bytes], body: bytes, *, client: str, forwarded: bool, path: str = "") -> Caller:
-    """The claims of a webhook; a guard verifies them once it knows the agent's secret (contract: webhooks.trigger)."""
+def webhook(
+    headers: Mapping[bytes, bytes],
+    body: bytes,
+    *,
+    client: str,
+    forwarded: bool,
+    path: str = "",
+    read: Callable[[Mapping[bytes, bytes]], webhook_senders.SenderClaim] = webhook_senders.read_claim,
+) -> Caller:
+    """The claims of a webhook; a guard verifies them once it knows the secret (contract: webhooks.trigger)."""
     try:
-        shown = webhook_senders.read_claim(headers)
+        shown = read(headers)
     except Refusal as refusal:
         return _arrived(Caller(CredentialKind.INVALID, refused=refusal), headers, client, forwarded, path)
     return _arrived(

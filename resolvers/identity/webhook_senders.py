@@ -1,4 +1,4 @@
-"""Senders of webhooks to agents, and how each signs: declarations over one verifier.
+"""Senders of webhooks to agents and routines, and how each signs: declarations over one verifier.
 
 The contract's scheme (webhooks.trigger) is one of them. A claim is the unverified content of a delivery; only `verify`
 makes it valid.
@@ -123,6 +123,17 @@ def read_claim(headers: Headers) -> SenderClaim:
     raise Unproven(Code.UNAUTHENTICATED, "A signature is required", "unsigned")
 
 
+def read_routine_claim(headers: Headers) -> SenderClaim:
+    """The claim of a delivery to a routine. One without a signature is a claim that no secret verifies: whether there
+    is such a webhook is answered first (contract: routine_webhooks.fire, order_of_refusals).
+    """
+    for sender in (_routine, *(SENDERS[scheme].reads for scheme in WebhookScheme if scheme != WebhookScheme.crewship)):
+        claim = sender(headers)
+        if claim is not None:
+            return claim
+    return SenderClaim(WebhookScheme.crewship, SignatureScheme.body_only, ())
+
+
 def sign(scheme: WebhookScheme, secret: str, now: float) -> tuple[dict[bytes, bytes], bytes]:
     """Headers and body of a delivery, as this sender makes them."""
     sender, delivery, stamp = SENDERS[scheme], secrets.token_hex(16), str(int(now))
@@ -155,6 +166,17 @@ def _contract(headers: Headers) -> SenderClaim | None:
         return SenderClaim(WebhookScheme.crewship, scheme, (signature,), timestamp or None)
     plain = _head(headers, b"x-webhook-secret")
     return SenderClaim(WebhookScheme.crewship, SignatureScheme.plain_secret, (plain,)) if plain else None
+
+
+def _routine(headers: Headers) -> SenderClaim | None:
+    """The secret itself is no proof here."""
+    signature, timestamp = _head(headers, b"x-crewship-signature"), _head(headers, b"x-crewship-timestamp")
+    if not signature:
+        return None
+    scheme = SignatureScheme.timestamped if timestamp else SignatureScheme.body_only
+    named = _head(headers, b"idempotency-key") or _head(headers, b"x-crewship-event-id")
+    proof = signature.strip().lower().removeprefix("sha256=")
+    return SenderClaim(WebhookScheme.crewship, scheme, (proof,), timestamp or None, named)
 
 
 def _contract_proof(claim: SenderClaim, secret: str, body: bytes) -> str:

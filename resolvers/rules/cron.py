@@ -7,6 +7,8 @@ from typing import Final
 
 from cronsim import CronSim, CronSimError
 
+from resolvers.rules.durations import parse_duration
+
 FIELDS: Final = 5
 LONGEST: Final = 1000
 """The most characters of an expression. A list of every minute takes 170; a longer one is no real schedule."""
@@ -99,3 +101,62 @@ def _next_shown(zone: tzinfo, expression: str, after: datetime) -> datetime | No
 
 def _in_utc(times: CronSim) -> Iterator[datetime]:
     return (at.astimezone(UTC) for at in times)
+
+
+MACROS: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+EVERY: Final = "@every"
+NANOSECONDS: Final = 10**9
+"""A second."""
+SHORTEST, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=3660)
+
+
+def pause_of(expression: str) -> timedelta | None:
+    """The pause of `@every 1h30m`; None of another expression, and of a pause that is too short or too long."""
+    word, _, duration = expression.strip().partition(" ")
+    if word.lower() != EVERY or len(duration) > LONGEST:
+        return None
+    try:
+        seconds = parse_duration(duration.strip()) // NANOSECONDS
+    except ValueError:
+        return None
+    pause = timedelta(seconds=min(seconds, 2**33))
+    return pause if SHORTEST <= pause <= LONGEST_PAUSE else None
+
+
+def is_readable(expression: str) -> bool:
+    """Returns true for what `next_occurrence` reads: a plain expression, a macro such as @daily, or `@every 1h30m`."""
+    expanded = MACROS.get(expression.strip().lower(), expression)
+    return pause_of(expression) is not None or is_plain(expanded)
+
+
+def next_occurrence(zone: tzinfo, expression: str, after: datetime) -> datetime | None:
+    """As `next_in`, also of macros; `@every` counts from `after`, in whole seconds."""
+    pause = pause_of(expression)
+    if pause is not None:
+        return after.astimezone(UTC).replace(microsecond=0) + pause
+    return next_in(zone, MACROS.get(expression.strip().lower(), expression), after)
+
+
+def next_after(zone: tzinfo, expression: str, due: datetime, now: datetime) -> datetime | None:
+    """The first occurrence behind `now` and `due`, which was one: pauses of `@every` count from there."""
+    pause = pause_of(expression)
+    if pause is None or now < due:
+        return next_occurrence(zone, expression, max(due, now))
+    return due + ((now - due) // pause + 1) * pause
+
+
+def missed_occurrences(zone: tzinfo, expression: str, due: datetime, now: datetime, most: int) -> list[datetime]:
+    """The occurrences after `due` up to `now`, the first ones of very many."""
+    found, at = list[datetime](), next_occurrence(zone, expression, due)
+    while at is not None and at <= now and len(found) < most:
+        found.append(at)
+        at = next_occurrence(zone, expression, at)
+    return found

@@ -15,6 +15,7 @@ import orjson
 from resolvers.errors import Code, Refusal
 from resolvers.identity import credentials
 from resolvers.identity.caller import Caller, SessionChange
+from resolvers.identity.webhook_senders import read_claim
 from resolvers.instance.store import Arriving, Opened
 from resolvers.kernel.declarations.operation import Answer, Auth, Deprecation
 from resolvers.kernel.ground.inputs import BODY
@@ -22,7 +23,7 @@ from resolvers.kernel.ground.streamed import Streamed
 from resolvers.problem import problem
 from rest_compat.http import streams
 from rest_compat.http.errors import JSON, Headers, refused
-from rest_compat.http.table import Reply, Request, Route, ValueOf
+from rest_compat.http.table import Claims, Reply, Request, Route, ValueOf
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -140,7 +141,7 @@ class Dispatcher:
         upload: Arriving | None = None,
     ) -> Reply:
         headers = transport.headers
-        caller = caller_for(route.operation.auth, transport, path, body)
+        caller = caller_for(route.operation.auth, transport, path, body, route.claims)
         session: SessionChange | None = None
         try:
             request = Request(method or route.method, path, parse_query(query), headers, body, caller)
@@ -204,7 +205,7 @@ class Dispatcher:
         return raw
 
 
-def caller_for(auth: Auth, transport: Any, path: str, body: bytes) -> Caller:
+def caller_for(auth: Auth, transport: Any, path: str, body: bytes, claims: Claims = read_claim) -> Caller:
     """The caller, by the credentials that count for this authentication; others are ignored."""
     headers, client, forwarded = transport.headers, transport.client, transport.forwarded
     if auth is Auth.INTERNAL:
@@ -212,7 +213,7 @@ def caller_for(auth: Auth, transport: Any, path: str, body: bytes) -> Caller:
             headers, client=client, forwarded=forwarded, local_socket=transport.local_socket, path=path
         )
     if auth is Auth.WEBHOOK:
-        return credentials.webhook(headers, body, client=client, forwarded=forwarded, path=path)
+        return credentials.webhook(headers, body, client=client, forwarded=forwarded, path=path, read=claims)
     local_socket, https, origin = transport.local_socket, transport.https, transport.origin
     return credentials.caller_of(
         headers, client=client, forwarded=forwarded, local_socket=local_socket, https=https, origin=origin, path=path

@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 
 from resolvers.errors import Refusal
 from resolvers.identity.caller import Caller
+from resolvers.identity.webhook_senders import SenderClaim, read_claim
 from resolvers.instance.store import Opened
 from resolvers.kernel.declarations.operation import Answer, Auth, Operation, Surface
 from resolvers.kernel.declarations.outputs import Absent, Output
@@ -200,6 +201,7 @@ class Reply:
 Reading = Callable[[Request], dict[str, Any]]
 Writing = Callable[[Request, Answer], Reply | Awaitable[Reply]]
 Refusing = Callable[[Mapping[bytes, bytes], Refusal], Reply | None]
+Claims = Callable[[Mapping[bytes, bytes]], SenderClaim]
 
 
 @dataclass(eq=False)
@@ -215,7 +217,8 @@ class Route:
     `probe`: the unavailable answer has the same body, and `sends`, the media
     type of a body that is no JSON. `refuses`: another answer to a refusal, by the headers of the
     request, for a route that browsers open; `in_text`: it is plain text. `heads`: headers of every answer, including
-    refusals, by the known facts about the caller. `form`: another answer, if the query asks for it.
+    refusals, by the known facts about the caller. `form`: another answer, if the query asks for it. `claims`: reads the
+    unverified claim of a webhook.
     """
 
     method: str
@@ -242,6 +245,7 @@ class Route:
     body: Upload | ValueOf | None = None
     gives: Download | Streaming | None = None
     form: "Form | None" = None
+    claims: Claims = read_claim
     parameters: tuple[str, ...] = field(init=False)
     takes_body: bool = field(init=False)
     streams: bool = field(init=False)

@@ -101,7 +101,6 @@ class RoutineRunRecordJSON(Wire, of=RoutineRun):
     pipeline_slug: Annotated[str, From("routine_slug")]
     mode: Annotated[str, Fixed('"run"')]
     error_message: Annotated[str | None, Absent(), From("error_line")] = None
-    chain_depth: Annotated[int, Fixed("0")]
 
 
 class ActiveRoutineRunJSON(Wire, of=RoutineRun):
@@ -147,7 +146,7 @@ def patience_of(prefer: bytes) -> float:
     return LONGEST_WAIT if named is None else min(int(named[1]), LONGEST_WAIT)
 
 
-async def _at_its_end(request: Request, answer: Answer) -> Reply:
+async def at_its_end(request: Request, answer: Answer) -> Reply:
     """The result of the run (contract: routines.run). A caller who may not read runs gets it as it began."""
     body: bytes = answer.body or b""
     headers = [JSON, *([(b"idempotent-replayed", b"true")] if answer.replayed else [])]
@@ -166,7 +165,7 @@ ROUTES = (
         routine_runs.run_routine,
         StartedRoutineRunJSON,
         reads=invoked,
-        answers=_at_its_end,
+        answers=at_its_end,
     ),
     POST(f"{PIPELINES}/{{slug}}/disable", routine_runs.disable_routine, routine_runs.RoutineDisabled),
     POST(f"{PIPELINES}/runs/{{runId}}/cancel", routine_runs.cancel_routine_run, routine_runs.RoutineRunCancelled),
@@ -189,6 +188,6 @@ ROUTES = (
         routine_runs.replay_routine_run,
         StartedRoutineRunJSON,
         reads=body_if_any,
-        answers=_at_its_end,
+        answers=at_its_end,
     ),
 )

@@ -4,6 +4,7 @@ import strawberry
 
 from models.work.routine_runs import RoutineRun, RoutineRunStep, Waitpoint
 from resolvers.work import routine_runs as run_ops
+from resolvers.work.routine_schedules import run_routine_schedule
 from schema.bridge.fields import mutation, node, query
 
 
@@ -16,7 +17,8 @@ class RoutineRunType:
         warnings output step_outputs error_message error_fingerprint failed_at_step cost_usd duration_ms started_at
         ended_at stopping_at triggered_via triggered_by_id invoking_user_id invoking_user invoking_crew_id invoking_crew
         invoking_agent_id invoking_agent issue_identifier is_replay replay_of definition_hash pinned steps waitpoints
-        waitpoint_token concurrency_key
+        waitpoint_token concurrency_key schedule_id schedule
+        webhook_id webhook restricted chain_depth
     """
     run_metadata = strawberry.field(name="metadata")
     routine_name = strawberry.field(description="Empty once the routine is deleted.")
@@ -27,6 +29,9 @@ class RoutineRunType:
     error_fingerprint = strawberry.field(description="Equal for failures that differ only in ids, times and numbers.")
     waitpoint_token = strawberry.field(description="Token of the pending approval; null if you may not decide it.")
     triggered_by_id = strawberry.field(description="The cause, such as an issue's identifier.")
+    schedule_id = strawberry.field(description="The schedule that started it, or whose check it is.")
+    restricted = strawberry.field(description="True if its inputs came from outside, by a webhook.")
+    chain_depth = strawberry.field(description="Number of runs that led to it by webhooks of routines.")
     issue_identifier = strawberry.field(description="Identifier of the issue that caused it, or empty.")
 
 
@@ -65,6 +70,7 @@ class RoutineRunQuery:
 @strawberry.type
 class RoutineRunMutation:
     run_routine = mutation(run_ops.run_routine, RoutineRunType)
+    run_routine_schedule = mutation(run_routine_schedule, RoutineRunType)
     replay_routine_run = mutation(run_ops.replay_routine_run, RoutineRunType)
     disable_routine = mutation(run_ops.disable_routine)
     cancel_routine_run = mutation(run_ops.cancel_routine_run)

@@ -22,7 +22,8 @@ class RoutineType:
         id workspace_id slug name description icon color status authored_via author_crew_id author_crew author_agent_id
         author_agent author_agent_name author_user_id author_user head_version approved_version definition_hash
         dsl_version definition source manifest integrations_required open_risk_reasons inbox_item_id tags
-        invocation_count last_invoked_at last_invocation_status versions runs created_at updated_at version viewer_can
+        invocation_count last_invoked_at last_invocation_status versions runs schedules webhooks created_at updated_at
+        version viewer_can
     """
     viewer_can = acts()
     slug = strawberry.field(description="Unique in the workspace.")

@@ -89,6 +89,8 @@ SHOWN: dict[str, str] = {
     "recurring_issues": "last_run",
     "push_subscriptions": "label last_error last_success_at",
     "routine_runs": "error_fingerprint",
+    "routine_schedules": "disabled_reason last_error last_missed_count last_run_at last_run_id last_status last_wake_at"
+    " last_wake_status wake_check_count wake_fire_count",
     "routine_waitpoints": "prompt timeout_at decided_at decided_by_user_id comment",
     "routines": "authored_via color icon last_invocation_status",
     "runners": "seen_at refused_at",

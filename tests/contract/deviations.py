@@ -24,6 +24,12 @@ _REFERENCE = {
 _CONTENTS = dict.fromkeys(
     ("rows", "files", "file_bytes", "files_skipped", "content_bytes"), "what a bundle has, and how much it unpacks to"
 )
+_SCHEDULE = {
+    "jitter_seconds": "by how much runs start later",
+    "last_error": "why the last occurrence failed",
+    "run_as_id": "in whose name runs start",
+}
+_SCHEME = {"scheme": "how the sender signs"}
 _FACTS = {"user_models": "what agents know of the person (privacy-newer)"}
 ADDED_KEYS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("backups.inspect", "backups.verify"), _CONTENTS),
@@ -37,6 +43,9 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     "audit.list": _ACTOR,
     "members.list": _COPIES,
     "auth.cli_tokens_list": _TOKENS,
+    **dict.fromkeys(("schedules.list", "schedules.create", "schedules.update"), _SCHEDULE),
+    "internal.routines.schedules.create": _SCHEDULE,
+    **dict.fromkeys(("routine_webhooks.list", "routine_webhooks.create"), _SCHEME),
     "auth.session": {"avatar_url": "the newer contract has it"},
     **dict.fromkeys(("triage_rules.list", "triage_rules.create", "triage_rules.update"), _ON_CREATE),
     **dict.fromkeys(("credentials.create", "credentials.update", "internal.credentials.create"), _REFERENCE),
@@ -165,11 +174,20 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     "agents.avatar_delete": {"agent.updated": "people see the other picture at once"},
     **{
         name: {"pipeline.run.started": "one of its line's run_events"}
-        for name in ("routines.run", "routines.replay_run")
+        for name in ("routines.run", "routines.replay_run", "schedules.run", "routine_webhooks.fire")
     },
     **{
         f"routines.{verb}": {"pipeline.saved": "the catalogue has changed (routines: run_events)"}
         for verb in ("import", "rollback")
+    },
+    **{
+        name: {f"routine_schedule.{verb}": "lists of schedules change", "inbox.updated": "as of any other item"}
+        for name, verb in (
+            ("schedules.create", "created"),
+            ("schedules.update", "updated"),
+            ("schedules.delete", "deleted"),
+            ("internal.routines.schedules.create", "created"),
+        )
     },
     "routines.cancel_run": {"pipeline.run.failed": "lists learn of the end of a run that waited, too"},
     "waitpoints.complete": {"waitpoint.decided": "a list of what waits for people changes"},

@@ -53,6 +53,13 @@ EFFECTS: dict[tuple[str, str, str], tuple[str, str]] = {
     ("agents", "routines", "author_agent_id"): (KEPT, ASKED),
     ("crews", "routines", "author_crew_id"): (KEPT, ASKED),
     ("routines", "routine_runs", "routine_id"): (KEPT, HISTORY),
+    ("routines", "routine_schedules", "routine_id"): (KEPT, "listed until removed (contract); nothing runs"),
+    ("routines", "routine_schedules", "wake_routine_id"): (KEPT, ASKED),
+    ("routines", "routine_webhooks", "routine_id"): (KEPT, "listed until removed (contract); nothing runs"),
+    ("crews", "routine_schedules", "crew_id"): (KEPT, ASKED),
+    ("routine_schedules", "routine_runs", "schedule_id"): (KEPT, HISTORY),
+    ("routine_webhooks", "routine_deliveries", "webhook_id"): (KEPT, HIDDEN),
+    ("routine_webhooks", "routine_runs", "webhook_id"): (KEPT, HISTORY),
     **{
         ("routines", f"routine_{part}", "routine_id"): (KEPT, HIDDEN)
         for part in ("versions", "trust_grants", "state", "step_overrides")

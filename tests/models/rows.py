@@ -82,6 +82,8 @@ from models.work.missions import Assignment, Checkpoint, Mission, MissionTask, M
 from models.work.projects import Milestone, Project
 from models.work.recurring_issues import RecurringIssue
 from models.work.routine_runs import RoutineRun, RoutineRunStep, SignalWait, Waitpoint
+from models.work.routine_schedules import RoutineSchedule
+from models.work.routine_webhooks import RoutineDelivery, RoutineWebhook
 from models.work.saved_routines import (
     RoutineStateEntry,
     RoutineStepOverride,
@@ -274,9 +276,20 @@ def _routine(crew: Crew, agent: Agent, user: User) -> list[SQLModel]:
     authors = {"author_crew_id": crew.id, "author_agent_id": agent.id, "author_user_id": user.id}
     routine = SavedRoutine(slug="tides", definition_hash="0" * 64, manifest={}, **authors, **here)
     said: dict[str, Any] = {"definition_hash": "0" * 64, "source": "{}", "definition": {}}
+    of_routine: dict[str, Any] = {"routine_id": routine.id, "name": "Neap", "run_as_id": user.id, **here}
+    schedule = RoutineSchedule(
+        cron_expr="@daily",
+        next_run_at=datetime(2999, 1, 1, tzinfo=UTC),
+        wake_routine_id=routine.id,
+        crew_id=crew.id,
+        **of_routine,
+    )
+    webhook = RoutineWebhook(token_hash=f"hash of {routine.id}"[:64], **of_routine)
     run = RoutineRun(
         routine_id=routine.id,
         definition_hash="0" * 64,
+        schedule_id=schedule.id,
+        webhook_id=webhook.id,
         invoking_user_id=user.id,
         invoking_crew_id=crew.id,
         invoking_agent_id=agent.id,
@@ -285,7 +298,10 @@ def _routine(crew: Crew, agent: Agent, user: User) -> list[SQLModel]:
     of_run: dict[str, Any] = {"routine_run_id": run.id, "path": "a", **here}
     return [
         routine,
+        schedule,
+        webhook,
         run,
+        RoutineDelivery(webhook_id=webhook.id, key="k", run_id=run.id, **here),
         RoutineRunStep(step_type="transform", output="Ahoy", **of_run),
         Waitpoint(timeout_at=datetime(2026, 1, 1, tzinfo=UTC), decided_by_user_id=user.id, **of_run),
         SignalWait(event_type="docked", **of_run),

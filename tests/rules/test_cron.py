@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.rules.cron import is_plain, next_in, next_run
+from resolvers.rules.cron import (
+    is_plain,
+    is_readable,
+    missed_occurrences,
+    next_after,
+    next_in,
+    next_occurrence,
+    next_run,
+    pause_of,
+)
 from resolvers.rules.time_zones import time_zone, time_zones
 from tests.every import each_of
 from tests.rules.texts import anything
@@ -173,3 +182,48 @@ def test_the_names_of_time_zones() -> None:
     assert {"Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"} <= time_zones()
     for name in time_zones():
         assert time_zone(name) is not None
+
+
+# ---- macros and pauses -----------------------------------------------------------------------------------------------
+
+
+@each_of(
+    "expression, minutes",
+    [("@every 1h30m", 90), (" @EVERY 1m ", 1), ("@every 60s", 1), ("@every 1.5h", 90), ("@every 2h45m30s", 165.5)],
+)
+def test_a_pause(expression: str, minutes: float) -> None:
+    assert pause_of(expression) == timedelta(minutes=minutes)
+    assert is_readable(expression)
+
+
+@each_of(
+    "expression",
+    [
+        "@every", "@every 59s", "@every 0", "@every -1h", "@every 1", "@every 1d", "@every 100000h", "@reboot",
+        "every 1h",
+        "@every " + "9" * 2000, "@ every 1h", "@daily 1h", "",
+    ],
+)  # fmt: skip
+def test_what_is_no_pause(expression: str) -> None:
+    assert (pause_of(expression), is_readable(expression)) == (None, False)
+    assert next_occurrence(UTC, expression, MONDAY) is None
+
+
+def test_pauses_count_from_an_occurrence() -> None:
+    due = MONDAY.replace(microsecond=0)
+    for late, expected in ((0, 1), (59, 1), (60, 2), (601, 11)):
+        now = due + timedelta(minutes=late)
+        assert next_after(UTC, "@every 1h", due, now) == due + timedelta(hours=expected)
+    assert next_after(UTC, "@hourly", due, due - timedelta(minutes=1)) == next_occurrence(UTC, "@hourly", due)
+
+
+def test_missed_occurrences_are_those_behind_the_one_that_was_due() -> None:
+    due = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    now = due + timedelta(hours=3, minutes=5)
+    assert [at.hour for at in missed_occurrences(UTC, "@hourly", due, now, 1000)] == [10, 11, 12]
+    assert len(missed_occurrences(UTC, "@hourly", due, now, 2)) == 2
+    assert missed_occurrences(UTC, "@hourly", due, due, 10) == []
+    assert missed_occurrences(UTC, "never", due, now, 10) == []
+    change = datetime(2026, 10, 24, 0, 30, tzinfo=UTC)  # clocks repeat 02:30 on the day after
+    days = missed_occurrences(BERLIN, "30 2 * * *", change, change + timedelta(days=2, hours=2), 10)
+    assert [f"{at:%d %H:%M}" for at in days] == ["25 00:30", "26 01:30"]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
@@ -14,6 +14,7 @@ MOST_RENDERED: Final = 8 << 20
 """Bytes of one rendered text."""
 SKIPPED: Final = "<skipped>"
 
+Fence = Callable[[str, str], str]
 _PLACEHOLDER: Final = re.compile(r"\{\{([^{}]+)\}\}")
 _FALSE: Final = frozenset({"", "false", "0", "null", "nil", "no", "off"})
 WORDS: Final = _FALSE | {"true", "1", "yes", "on"}
@@ -88,8 +89,9 @@ def near(word: str, words: frozenset[str] | set[str]) -> str:
     return f" (did you mean: {', '.join(found)}?)" if found else ""
 
 
-def render(text: str, values: Values, *, secrets: bool = False) -> str:
-    """Replaces all placeholders; what is unknown is empty, and secrets are, too, unless the field may hold them.
+def render(text: str, values: Values, *, secrets: bool = False, fence: Fence | None = None) -> str:
+    """Replaces all placeholders; what is unknown is empty, and secrets are, too, unless the field may hold them. A
+    fence surrounds the text of a placeholder, by its name.
 
     Raises RenderedTooLargeError.
     """
@@ -100,6 +102,7 @@ def render(text: str, values: Values, *, secrets: bool = False) -> str:
         name = found[1].strip()
         if name not in known:
             shown = text_of(value_of(name, values, secrets=secrets))
+            shown = shown if fence is None else fence(name, shown)
             known[name] = shown, len(shown.encode(errors="replace"))
         shown, length = known[name]
         before = text[position : found.start()]

@@ -38,6 +38,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "oauth_states": "of sign-ins that are under way",
     "push_notices": "of browsers that are signed in",
     "push_subscriptions": "of a browser that is signed in",
+    "routine_deliveries": "what was received once, so that it is not received twice",
     "routine_run_steps": "of runs of routines, which belong to the instance that carried them out",
     "routine_runs": "the same",
     "routine_signal_waits": "the same",
@@ -59,6 +60,7 @@ ELSEWHERE: Final = frozenset({"feature_flags"})
 NOT_COPIED: Final[Mapping[str, str]] = {
     "invitations": "they lead into the workspace that invited",
     "notifications": "a person was notified once",
+    "routine_webhooks": "senders know their addresses, which lead into the workspace of the bundle",
 }
 """Tables that a restore as a new workspace leaves out, and why."""
 FRESH: Final = frozenset({("missions", "trace_id")})

@@ -43,6 +43,7 @@ from resolvers.work.routine_runs.events import (
     RoutineRunCompleted,
     RoutineRunFailed,
     RoutineRunStarted,
+    RoutineTriggerChanged,
 )
 
 ATTEMPTS = 8
@@ -66,6 +67,16 @@ ADVANCE = job(
     attempts=ATTEMPTS,
     emits=(*RUN_EVENTS, *RUN_STARTS, InboxItemUpdated),
 )
+
+
+SETTLE = job(
+    "routine_runs.settle_trigger",
+    RoutineRunToAdvance,
+    unique="{run_id}",
+    attempts=ATTEMPTS,
+    emits=(InboxItemUpdated, RoutineTriggerChanged),
+)
+"""A run of a schedule or a webhook has ended or waits: its trigger records that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +174,13 @@ async def pause(ctx: Context, run_id: str, *, waiting: bool) -> bool:
         return True
     if waiting:
         await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.waiting)
+        _tell_trigger(ctx, run)
     return False
+
+
+def _tell_trigger(ctx: Context, run: RoutineRun) -> None:
+    if run.schedule_id is not None or run.webhook_id is not None:
+        ctx.enqueue(SETTLE, run_id=run.id)
 
 
 async def stop(ctx: Context, run_id: str) -> None:
@@ -180,6 +197,7 @@ async def _cancelled(ctx: Context, run: RoutineRun) -> None:
     said: dict[str, Any] = {"error_message": STOPPED, "failed_at_step": run.current_step_id}
     await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.cancelled, **said)
     await _let_go(ctx, run.id)
+    _tell_trigger(ctx, run)
     keys = keys_of(run, await routine_of(ctx, run))
     where = run.current_step_id or ""
     ctx.emit(RoutineRunFailed(**keys, failed_at_step=where, error_message=STOPPED, status=RoutineFailure.CANCELLED))
@@ -235,6 +253,7 @@ async def end(
 
 
 async def _tell_of_end(ctx: Context, run: RoutineRun) -> None:
+    _tell_trigger(ctx, run)
     keys = keys_of(run, await routine_of(ctx, run))
     if run.status is RoutineRunStatus.completed:
         assert run.ended_at is not None

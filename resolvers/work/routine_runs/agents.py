@@ -47,6 +47,7 @@ async def start_agent(
         agent_id=agent.id,
         triggered_by=run.invoking_user_id,
         trigger_type=TRIGGER,
+        restricted=run.restricted,
         prompt=prompt,
         data=data,
     )

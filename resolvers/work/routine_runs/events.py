@@ -102,6 +102,12 @@ class RoutineRunFailed(OfRoutineRun, type="pipeline.run.failed", channel=WORKSPA
     status: Annotated[RoutineFailure, Distinct("routine_status")]
 
 
+class RoutineTriggerChanged(Event, type="pipeline.trigger.changed", channel=WORKSPACE):
+    """A schedule or a webhook of a routine has a new outcome, or the service disabled it. `id` names it."""
+
+    id: str
+
+
 RUN_EVENTS = (
     RoutineRunStarted,
     RoutineStepStarted,

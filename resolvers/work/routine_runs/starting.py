@@ -98,7 +98,7 @@ async def run_routine(ctx: Context, routine: SavedRoutine, data: RunRoutine) -> 
     `crewship`, agents in loops and their `validation`, `outcomes` and `model_override`, code other than `expr` and
     `cel`, `credential_ref` and `secrets`.
     """
-    _check_active(routine)
+    check_active(routine)
     if data.delay_seconds or data.debounce_key:
         raise invalid("delay_seconds" if data.delay_seconds else "debounce_key", NO_DELAY)
     cause: dict[str, Any] = {
@@ -109,7 +109,7 @@ async def run_routine(ctx: Context, routine: SavedRoutine, data: RunRoutine) -> 
         "invoking_crew_id": data.invoking_crew_id,
         "invoking_agent_id": data.invoking_agent_id,
     }
-    return await _start(ctx, routine, await _version(ctx, routine, routine.head_version), data.inputs, cause)
+    return await _start(ctx, routine, await version_of(ctx, routine, routine.head_version), data.inputs, cause)
 
 
 @command(
@@ -128,20 +128,21 @@ async def replay_routine_run(ctx: Context, run: RoutineRun, data: ReplayRoutineR
     refused as any other start.
     """
     routine = await ctx.select(SavedRoutine, col(SavedRoutine.id) == run.routine_id).one(ROUTINE.missing)
-    _check_active(routine)
+    check_active(routine)
     pinned = data.pinned_version is not None
-    version = await _version(ctx, routine, data.pinned_version if pinned else routine.head_version)
+    version = await version_of(ctx, routine, data.pinned_version if pinned else routine.head_version)
     cause: dict[str, Any] = {
         "run_metadata": run.run_metadata,
         "tags": run.tags,
         "triggered_by_id": run.id,
         "replay_of": run.id,
         "pinned": pinned,
+        "restricted": run.restricted,
     }
     return await _start(ctx, routine, version, run.inputs, cause)
 
 
-async def _version(ctx: Context, routine: SavedRoutine, number: int | None) -> RoutineVersion:
+async def version_of(ctx: Context, routine: SavedRoutine, number: int | None) -> RoutineVersion:
     same = (col(RoutineVersion.routine_id) == routine.id, col(RoutineVersion.number) == number)
     version = await ctx.select(RoutineVersion, *same).first()
     if version is None:
@@ -153,11 +154,18 @@ async def _start(
     ctx: Context, routine: SavedRoutine, version: RoutineVersion, inputs: dict[str, Any], cause: dict[str, Any]
 ) -> RoutineRun:
     """Checks the definition outside the transaction, and in it that the routine is still the same."""
-    prepared = await _prepared(version.source, inputs)
+    prepared = await prepared_run(version.source, inputs)
     await check_needs(ctx, routine, prepared)
     await ctx.begin()
+    return await store_run(ctx, routine, version, prepared, cause | {"invoking_user_id": ctx.user_id or None})
+
+
+async def store_run(
+    ctx: Context, routine: SavedRoutine, version: RoutineVersion, prepared: "PreparedRun", cause: dict[str, Any]
+) -> RoutineRun:
+    """Stores a run in the transaction of the caller: every trigger starts runs by it. Raises a Refusal."""
     current = await ctx.select(SavedRoutine, col(SavedRoutine.id) == routine.id).locked().one(ROUTINE.missing)
-    _check_active(current)
+    check_active(current)
     if current.definition_hash != version.definition_hash and not cause.get("pinned"):
         raise Refusal(Code.CONFLICT, CHANGED)
     await _take_place(ctx, prepared)
@@ -165,9 +173,8 @@ async def _start(
         routine_id=routine.id,
         definition_hash=version.definition_hash,
         inputs=prepared.inputs,
-        state=await _state_of(ctx, routine.id),
+        state=await _state_of(ctx, routine.id, cause.get("schedule_id") or ""),
         concurrency_key=prepared.key,
-        invoking_user_id=ctx.user_id or None,
         **cause,
     )
     ctx.emit(RoutineRunStarted(**begun_of(run, current), step_count=prepared.steps))
@@ -180,7 +187,7 @@ def _trigger_of(word: str) -> RoutineTrigger:
     return RoutineTrigger(word) if word in BY_CALLERS else RoutineTrigger.manual
 
 
-def _check_active(routine: SavedRoutine) -> None:
+def check_active(routine: SavedRoutine) -> None:
     if routine.status is not RoutineStatus.active:
         hint = "approve it first" if routine.status is RoutineStatus.proposed else "enable it first"
         told = {"status": routine.status.value, "hint": hint}
@@ -194,7 +201,8 @@ def _tags(given: list[str]) -> list[str]:
     return tags
 
 
-async def _prepared(source: str, inputs: dict[str, Any]) -> "PreparedRun":
+async def prepared_run(source: str, inputs: dict[str, Any], *, most: int = PAYLOAD) -> "PreparedRun":
+    """The needs of a definition with these inputs, of at most so many bytes. Raises a Refusal."""
     # A process that starts no run does not load the language; the first start loads it beside the event loop.
     await asyncio.to_thread(import_module, "models.work.routines.preparing")
     from models.work.routines.faults import RefusedRoutine
@@ -216,7 +224,7 @@ async def _prepared(source: str, inputs: dict[str, Any]) -> "PreparedRun":
         raise Refusal(Code.UNPROCESSABLE, NOT_EXECUTED.format(parts=", ".join(prepared.unsupported)))
     if prepared.key == "":
         raise Refusal(Code.UNPROCESSABLE, NO_KEY)
-    if len(orjson.dumps(prepared.inputs)) > PAYLOAD:
+    if len(orjson.dumps(prepared.inputs)) > most:
         raise invalid("inputs", LARGE)
     return prepared
 
@@ -228,12 +236,12 @@ async def _take_place(ctx: Context, prepared: "PreparedRun") -> None:
     await ctx.lock(f"routine key {ctx.workspace_id}/{prepared.key}")
     same = (col(RoutineRun.concurrency_key) == prepared.key, col(RoutineRun.status) == RoutineRunStatus.running)
     if await ctx.select(RoutineRun, *same).count() >= prepared.most:
-        raise Refusal(Code.RATE_LIMITED, FULL)
+        raise Refusal(Code.RATE_LIMITED, FULL, extra={"retry_after": 5})
 
 
-async def _state_of(ctx: Context, routine_id: str) -> dict[str, str]:
-    """The state that the run reads, as it is now."""
-    kept = (col(RoutineStateEntry.routine_id) == routine_id, col(RoutineStateEntry.schedule_id) == "")
+async def _state_of(ctx: Context, routine_id: str, schedule_id: str) -> dict[str, str]:
+    """The state that the run reads, as it is now. Runs of a schedule have their own."""
+    kept = (col(RoutineStateEntry.routine_id) == routine_id, col(RoutineStateEntry.schedule_id) == schedule_id)
     state = {entry.key: entry.value for entry in await ctx.select(RoutineStateEntry, *kept).all()}
     if len(orjson.dumps(state)) > PAYLOAD:
         raise Refusal(Code.UNPROCESSABLE, LARGE_STATE)

@@ -73,7 +73,8 @@ async def _interpreted(work: Work, begun: BegunRun, routine: Routine) -> RunEnd 
         "is_replay": "true" if run.replay_of else "",
         "replay_of": run.replay_of or "",
     }
-    program = RunProgram(run.id, routine, run.inputs, env, run.run_metadata, run.state, routine.max_cost_usd)
+    limit = routine.max_cost_usd
+    program = RunProgram(run.id, routine, run.inputs, env, run.run_metadata, run.state, limit, run.restricted)
     world = RoutineWorld(work, begun, routine)
     try:
         return await Interpreter(program, RecordedLedger(work, begun, routine), world).run()
@@ -108,8 +109,9 @@ class RoutineWorld:
         self._work, self._begun, crew = work, begun, begun.crew
         self._evaluator = Evaluator()
         mode = NetworkMode.restricted if begun.routine.author_crew_id else None  # of a deleted crew, too
+        mode = mode if crew is None else crew.network_mode
         self._policy = RequestPolicy(
-            mode if crew is None else crew.network_mode,
+            NetworkMode.restricted if begun.run.restricted else mode,
             () if crew is None else crew.allowed_domains,
             routine.egress_targets,
         )

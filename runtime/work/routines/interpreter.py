@@ -25,7 +25,7 @@ from runtime.work.routines.ledger import ENDED, Effect, Ledger, RunProgram, Step
 from runtime.work.routines.retrying import delay_ms, is_affordable, is_retried, retry_of
 from runtime.work.routines.scheduling import SIDE_BY_SIDE, output_of, plan_of
 from runtime.work.routines.transforming import exactly, parsed, transform, written
-from runtime.work.routines.waiting import question_of, wait_of
+from runtime.work.routines.waiting import fenced, question_of, wait_of
 
 INLINE: Final = 2.0
 """Seconds: a run that waits longer ends its job, and another one continues it."""
@@ -228,7 +228,8 @@ class Interpreter:
         now, record = self._world.now(), self._ledger.find(path)
         if record is None or record.state != StepState.parked:
             try:
-                wait = question_of(step, lambda text: _rendered(text, values), now, attempt)
+                fence = fenced if self._program.restricted else None
+                wait = question_of(step, lambda text: render(text, values, fence=fence), now, attempt)
             except RenderedTooLargeError as error:
                 raise StepError(str(error), final=True) from None
             self._check_prompt(wait.text)

@@ -35,6 +35,7 @@ class RunProgram:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, str] = field(default_factory=dict)
     limit: float = 0.0
+    restricted: bool = False
 
     def key(self, path: str) -> str:
         """The idempotency key of a step's effect: the same in each attempt, and after a restart."""

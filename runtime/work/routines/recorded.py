@@ -83,7 +83,7 @@ class RecordedLedger:
         }
 
         async def write(ctx: Context) -> None:
-            await recording.keep_state(ctx, self._routine.id, "", kept)
+            await recording.keep_state(ctx, self._routine.id, self._run.schedule_id or "", kept)
 
         try:
             await self._record(path, step, changes, cost=cost, output=output, also=write if kept else None)

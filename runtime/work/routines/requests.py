@@ -24,6 +24,8 @@ REDIRECTS: Final = 10
 TRUNCATED: Final = "\n...(response truncated)"
 SHOWN: Final = 200
 KEY: Final = "idempotency-key"
+RUN: Final = "x-crewship-run"
+"""Names the run that sends a request: a webhook of a routine counts the runs that lead to each other."""
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _REDIRECTS: Final = frozenset(
     {
@@ -87,6 +89,7 @@ async def send(step: HttpStep, values: Values, key: str, policy: RequestPolicy) 
         headers["content-type"] = "application/json"
     if method not in _SAFE:
         headers.setdefault(KEY, key)
+    headers[RUN] = key.partition("/")[0]
     seconds = min(step.timeout_seconds, LONGEST_TIMEOUT) if step.timeout_seconds > 0 else TIMEOUT
     reach = Policy.PRIVATE_TOO if instance.settings.hooks_allow_private else Policy.PUBLIC
     try:

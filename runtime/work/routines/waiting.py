@@ -1,5 +1,6 @@
 """Waits of routines: for a person, a time or an event."""
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,6 +12,8 @@ from runtime.work.routines.ledger import Wait
 APPROVAL: Final = timedelta(hours=24)
 """The time for a decision, if the step names none."""
 LONGEST: Final = timedelta(days=366 * 10)
+FROM_OUTSIDE: Final = frozenset({"event", "raw", "headers"})
+"""Inputs of a run that a webhook started."""
 
 
 def wait_of(step: WaitStep, render: Callable[[str], str], now: datetime) -> Wait:
@@ -26,6 +29,15 @@ def wait_of(step: WaitStep, render: Callable[[str], str], now: datetime) -> Wait
     if not event:
         raise StepError("event_type is empty", final=True)
     return Wait("event", event, now + seconds if step.timeout_seconds > 0 else None)
+
+
+def fenced(name: str, shown: str) -> str:
+    """A value of a webhook in a prompt, between marks that no sender can know (contract: routines-dsl.webhook_runs)."""
+    namespace, _, path = name.partition(".")
+    if namespace != "inputs" or path.partition(".")[0] not in FROM_OUTSIDE:
+        return shown
+    mark = f"untrusted-{secrets.token_hex(8)}"
+    return f'<{mark} source="webhook">\n{shown}\n</{mark}>'
 
 
 def question_of(step: AgentRunStep, render: Callable[[str], str], now: datetime, attempt: int) -> Wait:

@@ -15,7 +15,7 @@ from rest_compat.work.routine_runs import (
     ActiveRoutineRunJSON,
     RoutineRunRecordJSON,
     StartedRoutineRunJSON,
-    _at_its_end,
+    at_its_end,
     patience_of,
 )
 from tests.every import each_of
@@ -34,7 +34,7 @@ async def started(yard: RoutineYard, *steps: dict[str, Any]) -> dict[str, Any]:
 async def result(yard: RoutineYard, begun: dict[str, Any], prefer: str = "", caller: Caller | None = None) -> Any:
     headers = {b"prefer": prefer.encode()} if prefer else {}
     request = Request("POST", "/run", {}, headers, b"", caller or yard.estate.caller, yard.estate.workspace.id)
-    reply = await _at_its_end(request, Answer(orjson.dumps(begun), replayed=True))
+    reply = await at_its_end(request, Answer(orjson.dumps(begun), replayed=True))
     assert reply.status == 200
     assert (b"idempotent-replayed", b"true") in reply.headers
     return orjson.loads(reply.body)
