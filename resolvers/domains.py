@@ -51,6 +51,9 @@ ROOMS: Final = {
         "recurring_issues",
         "templates",
         "routines",
+        "routine_state",
+        "routine_budgets",
+        "routine_trust",
         "routine_runs",
     ),
     "oversight": (
