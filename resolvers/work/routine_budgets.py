@@ -35,7 +35,7 @@ from resolvers.kernel import (
     constant,
     procedure,
 )
-from resolvers.resources.costs.money import LARGEST, micros_of, shown
+from resolvers.resources.costs.money import LARGEST, MILLION, micros_of, shown
 from resolvers.work.routines.graph import ROUTINE, ByRoutineSlug
 
 DOMAIN = Domain("routine_budgets", scopes="routines")
@@ -45,6 +45,8 @@ MOST_BODY: Final = 4 << 10
 PART: Final = 0.1
 """What a run reserves of a budget, if its routine does not say what it costs."""
 WARNED_AT: Final = 0.8
+DIGITS: Final = 6
+"""Costs are counted in millionths of a US dollar."""
 SPENT: Final = "The monthly budget of the routine is spent: {spent} of {amount}"
 SET_ASIDE: Final = (
     "The rest of the monthly budget of the routine is reserved for active runs: {spent} of {amount} is spent;"
@@ -218,10 +220,10 @@ async def reserve(
     await ctx.lock(f"budget of {routine.id}")
     budget = routine.monthly_budget_usd
     by_others, reserved = await _spending(ctx, routine.id, month, run_id)
-    left = budget - by_others - reserved - spent
+    left = round(budget - by_others - reserved - spent, DIGITS)
     if left > 0:
-        return Portion(spent + min(wish if wish > 0 else budget * PART, left))
-    text = SPENT if by_others + spent >= budget else SET_ASIDE
+        return Portion(spent + min(wish if wish > 0 else max(budget * PART, 1 / MILLION), left))
+    text = SPENT if round(budget - by_others - spent, DIGITS) <= 0 else SET_ASIDE
     amounts = {"spent": shown(micros_of(by_others + spent)), "amount": shown(micros_of(budget))}
     told = {"reason": "budget_exceeded", "monthly_budget_usd": budget, "spent_usd": by_others + spent}
     return Portion(spent, Refusal(Code.CONFLICT, text.format(**amounts), extra=told))
@@ -248,7 +250,7 @@ async def tell_of_costs(ctx: Context, routine_id: str, month: datetime) -> None:
     if routine is None or routine.monthly_budget_usd <= 0 or routine.budget_exceeded_in == _named(month):
         return
     spent, _ = await _spending(ctx, routine_id, month)
-    exceeded = spent >= routine.monthly_budget_usd
+    exceeded = round(routine.monthly_budget_usd - spent, DIGITS) <= 0
     known = {"budget_warned_in": _named(month)} | ({"budget_exceeded_in": _named(month)} if exceeded else {})
     if not exceeded and (spent < routine.monthly_budget_usd * WARNED_AT or routine.budget_warned_in == _named(month)):
         return

@@ -34,7 +34,7 @@ from resolvers.attention.inbox.putting import settle
 from resolvers.kernel import NOW, Context, Ended, Holder, Id, Input, ends, job, plus
 from resolvers.kernel.ground.inputs import INT32
 from resolvers.staff.runs.events import RUN_STARTS
-from resolvers.work.routine_budgets import RoutineBudgetReached, ends_runs, month_of, reserve, wish_of
+from resolvers.work.routine_budgets import DIGITS, RoutineBudgetReached, ends_runs, month_of, reserve, wish_of
 from resolvers.work.routine_runs.agents import costs_of, stop_agents
 from resolvers.work.routine_runs.events import (
     RUN_EVENTS,
@@ -137,7 +137,7 @@ async def _budget_of(
     if not ends_runs(routine):
         return None
     spent = run.cost_usd + unbooked
-    if run.reserved_usd > spent:
+    if round(run.reserved_usd - spent, DIGITS) > 0:
         return run.reserved_usd
     wish = wish_of(version.definition)
     portion = await reserve(ctx, routine, month_of(run.started_at), wish, run_id=run.id, spent=spent)

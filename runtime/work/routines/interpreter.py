@@ -30,6 +30,8 @@ from runtime.work.routines.waiting import question_of, wait_of
 INLINE: Final = 2.0
 """Seconds: a run that waits longer ends its job, and another one continues it."""
 COST_CAP: Final = "cost cap exceeded"
+LEAST: Final = 0.000_000_5
+"""US dollars; a smaller rest comes from rounding."""
 NO_BUDGET: Final = "the monthly budget of the routine is spent, or reserved for other runs"
 DOLLARS_A_BYTE: Final = 1.25 / 4 / 1_000_000
 """The estimated cost of a prompt (contract: routines-dsl.cost)."""
@@ -324,7 +326,7 @@ class Interpreter:
 
     def _check_cost(self) -> None:
         limit, budget = self._program.limit, self._program.budget
-        if budget is not None and budget <= self._ledger.spent():
+        if budget is not None and budget - self._ledger.spent() < LEAST:
             raise StepError(NO_BUDGET, final=True)
         if 0 < limit <= self._ledger.spent():
             raise StepError(f"{COST_CAP}: {self._ledger.spent():.6g} of {limit:g} USD are spent", final=True)
