@@ -32,8 +32,8 @@ class ListRoutineFailures(Input):
 
 
 class FailureGroup(Output):
-    """Failures that differ only in ids, times and numbers; the sample is of the newest. `run_ids`: newest first, at most
-    100.
+    """Failures that differ only in ids, times and numbers. The sample is of the newest; `run_ids` are newest first, at
+    most 100.
     """
 
     fingerprint: str

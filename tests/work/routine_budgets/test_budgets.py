@@ -52,8 +52,8 @@ async def test_a_budget_is_set_shown_and_cleared(purse: Purse) -> None:
 @each_of("amount", [-1, 1e12, "lots", True])
 async def test_bad_amounts_are_refused(purse: Purse, amount: Any) -> None:
     routine = await purse.yard.routine(text("a", "b"))
+    sent = {"slug": routine.slug, "monthly_budget_usd": amount}
     with pytest.raises(Refusal) as refused:
-        sent = {"slug": routine.slug, "monthly_budget_usd": amount}
         await purse.yard.ask(routine_budgets.set_routine_budget, sent)
     assert (refused.value.code, list(refused.value.fields)) == (Code.BAD_REQUEST, ["monthly_budget_usd"])
 
@@ -156,9 +156,7 @@ async def test_a_run_that_waits_is_ended_when_others_have_spent_the_rest(purse: 
         "UPDATE routine_runs SET cost_usd = 3 WHERE id = $1", await purse.yard.started(routine)
     )
     await purse.limit(routine, 2)
-    await purse.yard.ask(
-        routine_runs.decide_waitpoint, {"token": await purse.yard.token(run_id), "approved": True}
-    )
+    await purse.yard.ask(routine_runs.decide_waitpoint, {"token": await purse.yard.token(run_id), "approved": True})
     row = await purse.yard.ended(run_id)
     assert (row["status"], row["failed_at_step"]) == ("failed", "gate")
     assert row["error_message"] == "the monthly budget of the routine is spent, or reserved for other runs"
@@ -185,7 +183,7 @@ async def test_a_cancelled_run_releases_its_part_and_keeps_its_costs(purse: Purs
 
 async def test_agents_side_by_side_share_the_limit(purse: Purse) -> None:
     one, two = await purse.agent(0.4), await purse.agent(0.4)
-    join = text("join", "{{ steps.%s.output }}" % one["id"], needs=[one["id"], two["id"]])
+    join = text("join", f"{{{{ steps.{one['id']}.output }}}}", needs=[one["id"], two["id"]])
     routine = await purse.yard.routine(one, two, join, max_cost_usd=1)
     row = await purse.yard.ended(await purse.yard.started(routine))
     assert (row["status"], row["cost_usd"]) == ("completed", pytest.approx(0.8))

@@ -157,9 +157,7 @@ async def test_a_strict_crew_is_never_trusted(yard: RoutineYard, by: str) -> Non
     routine = await gated(yard)
     await granted(yard, routine)
     if by == "author":
-        await yard.estate.owner.execute(
-            "UPDATE routines SET author_crew_id = $1 WHERE id = $2", strict.id, routine.id
-        )
+        await yard.estate.owner.execute("UPDATE routines SET author_crew_id = $1 WHERE id = $2", strict.id, routine.id)
         assert await asks(yard, routine)
         assert not await asks(yard, routine, invoking_crew_id=guided.id), "the invoking crew counts more"
     else:
