@@ -18,8 +18,8 @@ MILLION = 1_000_000
 
 @dataclass
 class Purse:
-    """`books`: a connection for the agents alone. `costs`: US dollars that a run of an agent spends, by its slug. `jobs`:
-    what the agents were asked. While the gate is closed, agents wait before they answer.
+    """`books`: a connection for the agents alone. `costs`: US dollars that a run of an agent spends, by its slug;
+    `jobs`: what agents were asked. While the gate is closed, agents wait before they answer.
     """
 
     yard: RoutineYard

@@ -12,7 +12,7 @@ def _named(**values: Any) -> Recipe:
 CHOSEN = frozenset({"schedule_id"})
 """A schedule is not looked up."""
 RECIPES = {
-    "routine_state.get": _named(),
+    "routine_state.get": Recipe(_named().values, chosen=CHOSEN),
     "routine_state.set": Recipe(_named(key="n", value="2").values, chosen=CHOSEN),
     "routine_state.delete_key": Recipe(_named(key="n").values, chosen=CHOSEN),
     "routine_state.clear": Recipe(_named().values, chosen=CHOSEN),

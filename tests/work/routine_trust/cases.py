@@ -11,6 +11,6 @@ def _named(**values: Any) -> dict[str, Any]:
 
 RECIPES = {
     "routine_trust.list": Recipe(_named()),
-    "routine_trust.grant": Recipe(_named(step_id="gate")),
+    "routine_trust.grant": Recipe(_named(step_id="gate"), chosen=frozenset({"step_id"})),
     "routine_trust.revoke": Recipe(_named(), ids={"grant_id": "routine_grant"}),
 }
