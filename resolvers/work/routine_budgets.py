@@ -77,6 +77,10 @@ class RoutineBudget(Output):
     hard_stop: Annotated[bool | None, Absent()] = None
 
 
+class RoutineBudgetSet(RoutineBudget):
+    """The budget as it is now."""
+
+
 class RoutineBudgetRow(Output):
     """A routine with a budget, or with runs that cost something in the month."""
 
@@ -111,11 +115,11 @@ async def get_routine_budget(ctx: Context, routine: SavedRoutine, data: ByRoutin
 
     With the costs of the runs that began in this month, by UTC.
     """
-    return await _shown(ctx, routine)
+    return RoutineBudget(**await _shown(ctx, routine))
 
 
 @command("routine_budget.set", Action.MANAGE, subject=ROUTINE, audit="routine.budget_set")
-async def set_routine_budget(ctx: Context, routine: SavedRoutine, data: SetRoutineBudget) -> RoutineBudget:
+async def set_routine_budget(ctx: Context, routine: SavedRoutine, data: SetRoutineBudget) -> RoutineBudgetSet:
     """Set the monthly budget of a routine.
 
     Managers get an inbox item when runs have spent four fifths of it, and all of it. With `hard_stop` a run reserves
@@ -126,7 +130,7 @@ async def set_routine_budget(ctx: Context, routine: SavedRoutine, data: SetRouti
         changes["budget_hard_stop"] = data.hard_stop
     if data.monthly_budget_usd != routine.monthly_budget_usd:
         changes |= {"budget_warned_in": None, "budget_exceeded_in": None}
-    return await _shown(ctx, await ctx.edit(routine, **changes))
+    return RoutineBudgetSet(**await _shown(ctx, await ctx.edit(routine, **changes)))
 
 
 @procedure("routine_budget.summary", Action.READ)
@@ -153,16 +157,16 @@ async def get_routine_budgets(ctx: Context, data: NoInput) -> RoutineBudgets:
     )
 
 
-async def _shown(ctx: Context, routine: SavedRoutine) -> RoutineBudget:
+async def _shown(ctx: Context, routine: SavedRoutine) -> dict[str, Any]:
     now = await ctx.now()
     spent, _ = await _spending(ctx, routine.id, month_of(now))
-    return RoutineBudget(
-        slug=routine.slug,
-        has_budget=routine.monthly_budget_usd > 0,
-        month=_named(now),
-        hard_stop=routine.budget_hard_stop or None,
+    return {
+        "slug": routine.slug,
+        "has_budget": routine.monthly_budget_usd > 0,
+        "month": _named(now),
+        "hard_stop": routine.budget_hard_stop or None,
         **_used(routine.monthly_budget_usd, spent),
-    )
+    }
 
 
 def _used(budget: float, spent: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ ROUTES = (
     PATCH(
         BUDGET,
         routine_budgets.set_routine_budget,
-        routine_budgets.RoutineBudget,
+        routine_budgets.RoutineBudgetSet,
         body_limit=routine_budgets.MOST_BODY,
     ),
     GET(f"{PIPELINES}/budget-summary", routine_budgets.get_routine_budgets, routine_budgets.RoutineBudgets),

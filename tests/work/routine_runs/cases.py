@@ -145,9 +145,7 @@ RECIPES = {
         {"slug": lambda world: world.home["runnable_routine"].slug, "step_id": "a", "model_override": "fast"},
         chosen=STEP,
     ),
-    "routines.override_clear": Recipe(
-        {"slug": lambda world: world.home["routine"].slug, "step_id": "a"}, chosen=STEP
-    ),
+    "routines.override_clear": Recipe({"slug": lambda world: world.home["routine"].slug, "step_id": "a"}, chosen=STEP),
     **{f"routine_runs.{name}": Recipe(ids={"id": "routine_run"}) for name in ("tree", "logs", "changes", "files")},
     "routine_runs.metadata": Recipe({"set": {"pier": 4}}, ids={"id": "routine_run"}),
     "routines.cancel_run": Recipe(ids={"id": "routine_run"}),
