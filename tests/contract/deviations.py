@@ -31,9 +31,10 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     "backups.list": {"error": "why a damaged bundle cannot be restored"},
     "approvals.list": _SPELLING,
     "routines.diff": dict.fromkeys(("keys", "steps"), "the changes by step"),
-    **dict.fromkeys(
-        ("routine_budget.get", "routine_budget.set"), {"hard_stop": "whether the budget ends runs, or only warns"}
-    ),
+    **{
+        f"routine_budget.{name}": {"hard_stop": "whether the budget ends runs, or only warns"}
+        for name in ("get", "set")
+    },
     "waitpoints.list": {"id": "names the approval without its token"},
     "approvals.get": _SPELLING,
     "audit.list": _ACTOR,
