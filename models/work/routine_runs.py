@@ -22,7 +22,7 @@ from models.base import (
 )
 from models.bounds import ERROR, ID, LINE, NOTES, PAYLOAD, PROMPT
 from models.machines import Machine
-from models.personal_data import HIDDEN, MENTIONS, NOTHING, WORDS
+from models.personal_data import CONFIGURATION, HIDDEN, MENTIONS, NOTHING, WORDS
 
 LARGEST_OUTPUT: Final = 8 << 20
 """Characters of the output of a step, and of a run."""
@@ -101,15 +101,17 @@ def new_token() -> str:
 
 
 class RoutineRun(TenantTable, Timestamps, table=True):
-    """The definition is the version of the routine with `definition_hash`, whichever is the head. `state` is the
-    routine's, as it was when the run began. `stopping_at`: when someone asked to cancel it.
+    """The definition is the version of the routine with `definition_hash`, whichever is the head. `state` and
+    `overrides` are the routine's, as they were when the run began. `stopping_at`: when someone asked to cancel it.
 
     `schedule_id` and `webhook_id` name the trigger, and of a schedule its state, too. `restricted`: its inputs came
-    from outside. `chain_depth`: how many runs called each other by webhooks before it.
+    from outside. `chain_depth`: how many runs called each other by webhooks before it. `reserved_usd`: the part of the
+    routine's monthly budget that it may spend; 0 without a hard stop. `started_metadata`: the metadata that it executes
+    with, if `run_metadata` was changed meanwhile.
     """
 
     __tablename__ = "routine_runs"
-    __bookkeeping__: ClassVar = frozenset({"current_step_id", "cost_usd"})
+    __bookkeeping__: ClassVar = frozenset({"current_step_id", "cost_usd", "reserved_usd"})
     __table_args__ = (
         tenant_key(),
         belongs_to("routine_id", "routines", ondelete="CASCADE"),
@@ -145,6 +147,20 @@ class RoutineRun(TenantTable, Timestamps, table=True):
             "id",
             postgresql_where=text("webhook_id IS NOT NULL"),
         ),
+        Index(
+            "routine_runs_cost_idx",
+            "workspace_id",
+            "routine_id",
+            "started_at",
+            postgresql_include=["cost_usd"],
+            postgresql_where=text("cost_usd > 0"),
+        ),
+        Index(
+            "routine_runs_triggered_by_id_idx",
+            "workspace_id",
+            "triggered_by_id",
+            postgresql_where=text("triggered_by_id IS NOT NULL"),
+        ),
     )
     id: str = text_field(ID, default_factory=new_run_id, primary_key=True)
     routine_id: str
@@ -155,6 +171,13 @@ class RoutineRun(TenantTable, Timestamps, table=True):
     inputs: dict[str, Any] = json_field(LARGEST_INPUTS, default_factory=dict, holds=MENTIONS)
     run_metadata: dict[str, Any] = json_field(NOTES, default_factory=dict, holds=MENTIONS)
     state: dict[str, Any] = json_field(PAYLOAD, default_factory=dict, holds=MENTIONS)
+    overrides: dict[str, Any] = json_field(
+        PAYLOAD,
+        default_factory=dict,
+        holds=CONFIGURATION,
+        sa_column_kwargs={"server_default": text("'{}'::jsonb")},
+    )
+    started_metadata: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     tags: list[str] = json_field(NOTES, default_factory=list, holds=NOTHING)
     concurrency_key: str | None = text_field(LINE, default=None, holds=MENTIONS)
     warnings: list[Any] = json_field(NOTES, default_factory=list, holds=MENTIONS)
@@ -163,6 +186,7 @@ class RoutineRun(TenantTable, Timestamps, table=True):
     error_fingerprint: str | None = text_field(LINE, default=None, holds=NOTHING)
     failed_at_step: str | None = text_field(LINE, default=None, holds=NOTHING)
     cost_usd: float = 0
+    reserved_usd: float = Field(default=0.0, sa_column_kwargs={"server_default": text("0")})
     started_at: datetime = stored_at()
     ended_at: datetime | None = time_field(default=None)
     stopping_at: datetime | None = time_field(default=None)
@@ -239,7 +263,9 @@ class RoutineRunStep(TenantTable, table=True):
 
 
 class Waitpoint(TenantTable, table=True):
-    """An approval that a run waits for; `token` decides it without a session."""
+    """An approval that a run waits for; `token` decides it without a session. `grant_id`: the standing approval that
+    decided it.
+    """
 
     __tablename__ = "routine_waitpoints"
     __table_args__ = (
@@ -265,6 +291,7 @@ class Waitpoint(TenantTable, table=True):
     decided_at: datetime | None = time_field(default=None)
     decided_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     comment: str | None = text_field(NOTE, default=None, holds=WORDS)
+    grant_id: str | None = text_field(ID, default=None, holds=NOTHING)
 
 
 WAITPOINT_STATES = Machine(

@@ -22,7 +22,7 @@ from models.base import (
     text_field,
     time_field,
 )
-from models.bounds import DESCRIPTION, ID, LABEL, LINE, NOTES, PROMPT
+from models.bounds import DESCRIPTION, ID, LABEL, LINE, NAME, NOTES, PROMPT
 from models.machines import Machine
 from models.personal_data import BY, CONFIGURATION, DERIVED, MENTIONS, NOTHING, WORDS
 
@@ -90,12 +90,15 @@ class SavedRoutine(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
 
     `head_version`: the version that runs; `definition_hash`, `dsl_version` and `manifest` are copies of what it says.
     `risk_reasons`: why its definition needs a review. `approved_version`: the last version that was active, to which a
-    rejected change returns.
+    rejected change returns. `budget_hard_stop`: the monthly budget ends runs, and does not only warn;
+    `budget_warned_in` and `budget_exceeded_in` are the months in which people have been notified.
     """
 
     __tablename__ = "routines"
     __kinds__: ClassVar = frozenset({"routine"})
-    __bookkeeping__: ClassVar = frozenset({"invocation_count", "last_invoked_at", "last_invocation_status"})
+    __bookkeeping__: ClassVar = frozenset(
+        {"invocation_count", "last_invoked_at", "last_invocation_status", "budget_warned_in", "budget_exceeded_in"}
+    )
     __table_args__ = (
         tenant_key(),
         UniqueConstraint("workspace_id", "slug"),
@@ -128,6 +131,9 @@ class SavedRoutine(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     risk_reasons: list[str] = json_field(NOTES, default_factory=list, holds=NOTHING)
     tags: list[str] = json_field(NOTES, default_factory=list, holds=NOTHING)
     monthly_budget_usd: float = 0
+    budget_hard_stop: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    budget_warned_in: str | None = text_field(NAME, default=None, holds=NOTHING)
+    budget_exceeded_in: str | None = text_field(NAME, default=None, holds=NOTHING)
     invocation_count: int = 0
     last_invoked_at: datetime | None = time_field(default=None)
     last_invocation_status: RoutineOutcome | None = enum_field(RoutineOutcome, default=None)

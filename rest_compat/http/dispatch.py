@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import partial
@@ -144,7 +144,7 @@ class Dispatcher:
         caller = caller_for(route.operation.auth, transport, path, body, route.claims)
         session: SessionChange | None = None
         try:
-            request = Request(method or route.method, path, parse_query(query), headers, body, caller)
+            request = Request(method or route.method, path, parse_query(query, route.kept_empty), headers, body, caller)
             route = route.asked_for(request.query)
             raw = self._raw(route, request, values)
             given, key = headers.get(b"if-match"), headers.get(b"idempotency-key")
@@ -313,16 +313,17 @@ def workspace_in_body(request: Request) -> dict[str, Any]:
     return raw
 
 
-def parse_query(query: bytes) -> dict[str, str]:
-    """A parameter without a value is one that was not sent: forms send all of theirs."""
+def parse_query(query: bytes, kept_empty: Collection[str] = ()) -> dict[str, str]:
+    """A parameter without a value is one that was not sent: forms send all of theirs. `kept_empty` are sent empty."""
     if not query:
         return {}
-    if b"&" not in query and b"%" not in query and b"+" not in query and query.count(b"=") == 1:
+    if not kept_empty and b"&" not in query and b"%" not in query and b"+" not in query and query.count(b"=") == 1:
         name, _, value = query.decode("latin-1").partition("=")
         return {name: value} if value else {}
     if query.count(b"&") >= QUERY_FIELDS:
         raise Refusal(Code.BAD_REQUEST, f"Too many query parameters: at most {QUERY_FIELDS} are allowed")
-    return dict(parse_qsl(query.decode("latin-1"), errors="replace"))
+    pairs = parse_qsl(query.decode("latin-1"), errors="replace", keep_blank_values=bool(kept_empty))
+    return {name: value for name, value in pairs if value or name in kept_empty}
 
 
 def deprecation_headers(deprecation: Deprecation) -> Headers:

@@ -208,7 +208,8 @@ Claims = Callable[[Mapping[bytes, bytes]], SenderClaim]
 class Route:
     """`reads` and `answers` replace the JSON body and answer if a route is documented otherwise.
 
-    `in_query`: fields that a route with a body takes from the query. `completes` adds defaults of the route to a query.
+    `in_query`: fields that a route with a body takes from the query. `kept_empty`: parameters of the query of which an
+    empty value is a value. `completes` adds defaults of the route to a query.
     `place_in_query`: the header does not name the workspace. `envelope` wraps the answer in an object with that key.
     `with_body`: a DELETE whose input is a JSON body. `optional_body`: an empty or unreadable body counts as none.
     `body`: ValueOf, or Upload, and `gives`: Download or Streaming, are bodies of any size; the other fields of an
@@ -229,6 +230,7 @@ class Route:
     envelope: str | None = None
     optional_body: bool = False
     in_query: tuple[str, ...] = ()
+    kept_empty: tuple[str, ...] = ()
     place_in_query: bool = False
     completes: Callable[[dict[str, str]], dict[str, str]] | None = None
     reads: Reading | None = None

@@ -9,12 +9,13 @@ from models.work.routine_runs import RoutineRun, Waitpoint
 from resolvers.errors import Refusal
 from resolvers.kernel.declarations.operation import Answer
 from resolvers.kernel.reader import Shape
+from resolvers.staff.crews.git import GitDiff
 from resolvers.work import routine_runs
 from resolvers.work.routine_runs.ending import LONGEST_WAIT, wait_for_end
 from rest_compat.http.dispatch import body_if_any
 from rest_compat.http.envelopes import SHOWN, Envelope
 from rest_compat.http.errors import JSON
-from rest_compat.http.table import GET, POST, Absent, Fixed, From, Reply, Request, Wire, shape_of
+from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, Fixed, From, Reply, Request, Wire, shape_of
 from rest_compat.people.workspaces import WORKSPACE
 
 INVOKING = {"invoking_crew_id": b"x-crewship-invoking-crew", "invoking_agent_id": b"x-crewship-invoking-agent"}
@@ -159,6 +160,7 @@ async def at_its_end(request: Request, answer: Answer) -> Reply:
 
 PIPELINES = f"{WORKSPACE}/pipelines"
 RUN = f"{WORKSPACE}/pipeline-runs/{{runId}}"
+OVERRIDE = f"{PIPELINES}/{{slug}}/steps/{{stepId}}/override"
 ROUTES = (
     POST(
         f"{PIPELINES}/{{slug}}/run",
@@ -170,6 +172,10 @@ ROUTES = (
     POST(f"{PIPELINES}/{{slug}}/disable", routine_runs.disable_routine, routine_runs.RoutineDisabled),
     POST(f"{PIPELINES}/runs/{{runId}}/cancel", routine_runs.cancel_routine_run, routine_runs.RoutineRunCancelled),
     GET(f"{PIPELINES}/{{slug}}/run-records", routine_runs.list_routine_run_records, list[RoutineRunRecordJSON]),
+    GET(f"{PIPELINES}/runs/errors", routine_runs.list_routine_failures, routine_runs.RoutineFailures),
+    GET(f"{PIPELINES}/{{slug}}/overrides", routine_runs.list_step_overrides, routine_runs.StepOverrides),
+    PUT(OVERRIDE, routine_runs.set_step_override, routine_runs.StepOverrideChanged),
+    DELETE(OVERRIDE, routine_runs.clear_step_override, routine_runs.StepOverrideChanged),
     GET(f"{PIPELINES}/runs/active", routine_runs.list_active_routine_runs, list[ActiveRoutineRunJSON]),
     POST("/api/v1/waitpoint-tokens/{token}", routine_runs.complete_waitpoint, routine_runs.WaitpointDecided),
     GET(f"{PIPELINES}/waitpoints", routine_runs.list_waitpoints, list[WaitpointJSON]),
@@ -181,6 +187,11 @@ ROUTES = (
     ),
     GET(f"{WORKSPACE}/pipeline-runs", routine_runs.list_routine_runs, RoutineRunListJSON),
     GET(RUN, routine_runs.get_routine_run, RoutineRunJSON),
+    GET(f"{RUN}/tree", routine_runs.get_routine_run_tree, routine_runs.RoutineRunTree),
+    GET(f"{RUN}/logs", routine_runs.get_routine_run_log, list[routine_runs.RoutineRunLogRow]),
+    GET(f"{RUN}/changes", routine_runs.get_routine_run_changes, GitDiff),
+    GET(f"{RUN}/files", routine_runs.list_routine_run_files, routine_runs.RoutineRunFiles),
+    PATCH(f"{RUN}/metadata", routine_runs.update_routine_run_metadata, routine_runs.RoutineRunMetadata),
     POST(f"{RUN}/signal", routine_runs.signal_routine_run, routine_runs.RoutineRunSignalled),
     POST(f"{WORKSPACE}/signals", routine_runs.send_signal, routine_runs.SignalSent),
     POST(

@@ -111,6 +111,10 @@ class Ending:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+def tightest(*limits: int | None) -> int | None:
+    return min([limit for limit in limits if limit is not None], default=None)
+
+
 def failed(error: str, outcome: Outcome | None = None) -> Ending:
     return Ending(
         RunStatus.FAILED, error, exit_code=outcome.exit_code if outcome else None, data=outcome.data if outcome else {}
@@ -148,6 +152,7 @@ def job_of(claim: RunClaim, briefing: Mapping[str, Any], max_tokens: int | None 
         max_turns=briefing["max_turns"] or (MOST_SCHEDULED_TURNS if scheduled else MOST_TURNS),
         timeout_seconds=float(agent["timeout_seconds"] or TIMEOUT),
         max_tokens=max_tokens,
+        max_cost=briefing["max_cost"],
         gates=tuple(ConsentGate(gate["pattern"], ApprovalMode(gate["mode"])) for gate in briefing["gates"]),
         skills=tuple(
             Skill(one["slug"], one["description"], one["content"], tuple(one["missing"])) for one in briefing["skills"]
@@ -224,7 +229,7 @@ class Execution:
             reserved = await self._reserve()
             if reserved["refused"] is not None:
                 return replace(failed(reserved["refused"]), data={"reason": BUDGET_EXCEEDED})
-            job = replace(job, max_cost=reserved["micros"])
+            job = replace(job, max_cost=tightest(job.max_cost, reserved["micros"]))
         left = job.timeout_seconds - self.held.elapsed()
         if left <= 0:
             return self._too_late(job)

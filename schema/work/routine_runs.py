@@ -18,7 +18,7 @@ class RoutineRunType:
         ended_at stopping_at triggered_via triggered_by_id invoking_user_id invoking_user invoking_crew_id invoking_crew
         invoking_agent_id invoking_agent issue_identifier is_replay replay_of definition_hash pinned steps waitpoints
         waitpoint_token concurrency_key schedule_id schedule
-        webhook_id webhook restricted chain_depth
+        webhook_id webhook restricted chain_depth reserved_usd
     """
     run_metadata = strawberry.field(name="metadata")
     routine_name = strawberry.field(description="Empty once the routine is deleted.")
@@ -28,6 +28,7 @@ class RoutineRunType:
     pinned = strawberry.field(description="True if it keeps its version after a change of the routine.")
     error_fingerprint = strawberry.field(description="Equal for failures that differ only in ids, times and numbers.")
     waitpoint_token = strawberry.field(description="Token of the pending approval; null if you may not decide it.")
+    reserved_usd = strawberry.field(description="Its part of a monthly budget with a hard stop, or 0.")
     triggered_by_id = strawberry.field(description="The cause, such as an issue's identifier.")
     schedule_id = strawberry.field(description="The schedule that started it, or whose check it is.")
     restricted = strawberry.field(description="True if its inputs came from outside, by a webhook.")
@@ -51,10 +52,11 @@ class WaitpointType:
 
     fields = """
         id token routine_run_id routine_run path kind prompt status invoking_crew_id timeout_at created_at decided_at
-        decided_by_user_id comment
+        decided_by_user_id comment grant_id
     """
     token = strawberry.field(description="Null for members who may not decide.")
     path = strawberry.field(name="stepId", description="The step that waits.")
+    grant_id = strawberry.field(description="The standing approval that decided it; null if people did.")
 
 
 @strawberry.type
@@ -63,6 +65,12 @@ class RoutineRunQuery:
     routine_run = query(run_ops.get_routine_run, RoutineRunType)
     routine_run_records = query(run_ops.list_routine_run_records, RoutineRunType)
     active_routine_runs = query(run_ops.list_active_routine_runs, RoutineRunType)
+    routine_failures = query(run_ops.list_routine_failures)
+    routine_step_overrides = query(run_ops.list_step_overrides)
+    routine_run_tree = query(run_ops.get_routine_run_tree)
+    routine_run_log = query(run_ops.get_routine_run_log)
+    routine_run_changes = query(run_ops.get_routine_run_changes)
+    routine_run_files = query(run_ops.list_routine_run_files)
     waitpoints = query(run_ops.list_waitpoints, WaitpointType)
     find_waitpoints = query(run_ops.find_waitpoints, WaitpointType)
 
@@ -77,3 +85,6 @@ class RoutineRunMutation:
     decide_waitpoint = mutation(run_ops.decide_waitpoint)
     signal_routine_run = mutation(run_ops.signal_routine_run)
     send_signal = mutation(run_ops.send_signal)
+    set_routine_step_override = mutation(run_ops.set_step_override)
+    clear_routine_step_override = mutation(run_ops.clear_step_override)
+    update_routine_run_metadata = mutation(run_ops.update_routine_run_metadata)

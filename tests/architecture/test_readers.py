@@ -31,13 +31,6 @@ UNREAD = {
         "actor_user_id actor_kind action target_user_id details",
         "who has read cards, for the operator",
     ),
-    "routine_step_overrides": ("model_override prompt", "no operation sets them yet"),
-    "routine_trust_grants": (
-        "definition_hash expires_at granted_at granted_by_user_id max_uses prior_approvals reason "
-        "revoke_reason revoked_at revoked_by_user_id routine_id step_id uses",
-        "no operation grants them yet",
-    ),
-    "routines": ("monthly_budget_usd", "no operation sets it yet"),
     "sessions": ("revoked_reason", "for the operator"),
 }
 """Columns that nothing reads, each with the reason for it."""

@@ -37,6 +37,10 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     "backups.list": {"error": "why a damaged bundle cannot be restored"},
     "approvals.list": _SPELLING,
     "routines.diff": dict.fromkeys(("keys", "steps"), "the changes by step"),
+    **{
+        f"routine_budget.{name}": {"hard_stop": "whether the budget ends runs, or only warns"}
+        for name in ("get", "set")
+    },
     "waitpoints.list": {"id": "names the approval without its token"},
     "approvals.get": _SPELLING,
     "notification_deliveries.list": {"held_until": "the end of quiet hours, or the time of the digest"},

@@ -44,7 +44,7 @@ UNSHOWN: dict[str, str] = {
     **dict.fromkeys(("admin.reencrypt", "instance_settings.put"), _NO_ID),
     "signals.send": "the log names the workspace, the answer the runs that were waiting",
     **dict.fromkeys(("agents.files_save", "crews.files.save", "auth.pair_start"), _NO_TYPE),
-    **dict.fromkeys(("connectors.install", "decision_links.decide"), _NO_TYPE),
+    **dict.fromkeys(("connectors.install", "decision_links.decide", "routine_trust.grant"), _NO_TYPE),
     **dict.fromkeys([f"service_accounts.tokens.{verb}" for verb in ("create", "revoke", "rotate")], _ACCOUNT),
     "members.update_role": "the log names the user, the answer is the membership",
     "agents.persona_suggest": "the log names the persona, the answer leads to its agent",

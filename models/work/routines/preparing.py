@@ -11,6 +11,7 @@ from typing import Any, Final
 from models.bounds import LINE
 from models.work.routines.document import AgentRunStep, BaseStep, CodeStep, ForeachStep, HttpStep, Routine
 from models.work.routines.inputs import merge_inputs
+from models.work.routines.overriding import overridden
 from models.work.routines.reading import read_routine
 from models.work.routines.sites import sites
 from models.work.routines.templates import Values, references, render
@@ -31,11 +32,12 @@ class PreparedRun:
     integrations: tuple[str, ...]
     credentials: tuple[str, ...]
     unsupported: tuple[str, ...]
+    overrides: Mapping[str, Any]
 
 
-def prepare(source: str, inputs: Mapping[str, Any]) -> PreparedRun:
+def prepare(source: str, inputs: Mapping[str, Any], overrides: Mapping[str, Any]) -> PreparedRun:
     """Raises RefusedRoutine and RefusedInputs. A large document takes tenths of a second, in a thread."""
-    routine = read_routine(source).routine
+    routine = overridden(read_routine(source).routine, overrides)
     unsupported = tuple(_unsupported(routine))
     merged = dict(inputs) if unsupported else merge_inputs(routine, inputs)
     return PreparedRun(
@@ -46,6 +48,7 @@ def prepare(source: str, inputs: Mapping[str, Any]) -> PreparedRun:
         integrations=tuple(dict.fromkeys(routine.integrations_required)),
         credentials=tuple(dict.fromkeys(each.type.strip().upper() for each in routine.credentials_required)),
         unsupported=unsupported,
+        overrides=overrides,
     )
 
 
@@ -86,7 +89,7 @@ def _unsupported_in(step: BaseStep) -> Iterator[str]:
     if isinstance(step, HttpStep) and step.http.credential_ref is not None:
         yield "`credential_ref` of HTTP requests"
     if isinstance(step, AgentRunStep):
-        parts = (("validation", step.validation), ("outcomes", step.outcomes), ("model_override", step.model_override))
+        parts = (("validation", step.validation), ("outcomes", step.outcomes))
         yield from (f"`{name}` of agents" for name, part in parts if part)
     if isinstance(step, ForeachStep) and any(isinstance(each, AgentRunStep) for each in step.foreach.steps):
         yield "agents in loops"

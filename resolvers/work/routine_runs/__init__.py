@@ -13,6 +13,13 @@ from resolvers.work.routine_runs.deciding import (
     signal_routine_run,
 )
 from resolvers.work.routine_runs.disabling import RoutineDisabled, disable_routine
+from resolvers.work.routine_runs.failing import FailureGroup, RoutineFailures, list_routine_failures
+from resolvers.work.routine_runs.files import (
+    RoutineRunFile,
+    RoutineRunFiles,
+    get_routine_run_changes,
+    list_routine_run_files,
+)
 from resolvers.work.routine_runs.listing import (
     find_waitpoints,
     get_routine_run,
@@ -21,6 +28,20 @@ from resolvers.work.routine_runs.listing import (
     list_routine_runs,
     list_waitpoints,
 )
+from resolvers.work.routine_runs.metadata import RoutineRunMetadata, update_routine_run_metadata
+from resolvers.work.routine_runs.overriding import (
+    StepOverrideChanged,
+    StepOverrides,
+    clear_step_override,
+    list_step_overrides,
+    set_step_override,
+)
 from resolvers.work.routine_runs.starting import replay_routine_run, run_routine
+from resolvers.work.routine_runs.tracing import (
+    RoutineRunLogRow,
+    RoutineRunTree,
+    get_routine_run_log,
+    get_routine_run_tree,
+)
 
 DOMAIN = Domain("routine_runs", scopes="routines")

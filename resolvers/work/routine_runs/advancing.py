@@ -34,6 +34,7 @@ from resolvers.attention.inbox.putting import settle
 from resolvers.kernel import NOW, Context, Ended, Holder, Id, Input, ends, job, plus
 from resolvers.kernel.ground.inputs import INT32
 from resolvers.staff.runs.events import RUN_STARTS
+from resolvers.work.routine_budgets import DIGITS, RoutineBudgetReached, ends_runs, month_of, reserve, wish_of
 from resolvers.work.routine_runs.agents import costs_of, stop_agents
 from resolvers.work.routine_runs.events import (
     RUN_EVENTS,
@@ -65,7 +66,7 @@ ADVANCE = job(
     unique="{run_id}",
     serial=True,
     attempts=ATTEMPTS,
-    emits=(*RUN_EVENTS, *RUN_STARTS, InboxItemUpdated),
+    emits=(*RUN_EVENTS, *RUN_STARTS, InboxItemUpdated, RoutineBudgetReached),
 )
 
 
@@ -81,7 +82,9 @@ SETTLE = job(
 
 @dataclass(frozen=True, slots=True)
 class BegunRun:
-    """A run with its record, as the interpreter takes it up."""
+    """A run with its record, as the interpreter takes it up. `budget`: US dollars that it may spend of the routine's
+    monthly budget; None without a hard stop.
+    """
 
     run: RoutineRun
     routine: SavedRoutine
@@ -91,6 +94,7 @@ class BegunRun:
     waitpoints: Sequence[Waitpoint]
     signals: Sequence[SignalWait]
     costs: Mapping[str, float]
+    budget: float | None
 
 
 async def begin(ctx: Context, run_id: str) -> BegunRun | None:
@@ -114,7 +118,7 @@ async def begin(ctx: Context, run_id: str) -> BegunRun | None:
     if version is None or changed or (waited and routine.status is RoutineStatus.disabled):
         reason = CHANGED if changed else DISABLED
         ended = await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.interrupted, error_message=reason)
-        await _let_go(ctx, run_id)
+        await _let_go(ctx, run)
         await _tell_of_end(ctx, ended)
         return None
     if waited:
@@ -131,7 +135,26 @@ async def begin(ctx: Context, run_id: str) -> BegunRun | None:
         resumed: dict[str, Any] = {"resumed": True, "resume_reason": reason, "restored_steps": restored}
         ctx.emit(RoutineRunStarted(**begun_of(run, routine), step_count=count_steps(version), **resumed))
     costs = await costs_of(ctx, run_id, steps)
-    return BegunRun(run, routine, version.source, crew, steps, waitpoints, signals, costs)
+    budget = await _budget_of(ctx, run, routine, version, sum(costs.values()))
+    return BegunRun(run, routine, version.source, crew, steps, waitpoints, signals, costs, budget)
+
+
+async def _budget_of(
+    ctx: Context, run: RoutineRun, routine: SavedRoutine, version: RoutineVersion, unbooked: float
+) -> float | None:
+    """A run that has used what it has reserved reserves another part, if there is one. `unbooked`: the costs of agents
+    that have answered.
+    """
+    if not ends_runs(routine):
+        return None
+    spent = run.cost_usd + unbooked
+    if round(run.reserved_usd - spent, DIGITS) > 0:
+        return run.reserved_usd
+    wish = wish_of(version.definition)
+    portion = await reserve(ctx, routine, month_of(run.started_at), wish, run_id=run.id, spent=spent)
+    if portion.refusal is None:
+        await ctx.update(RoutineRun, run.id, reserved_usd=portion.most)
+    return portion.most
 
 
 def _was_decided(run: RoutineRun, waitpoints: Sequence[Waitpoint]) -> bool:
@@ -196,21 +219,23 @@ async def _cancelled(ctx: Context, run: RoutineRun) -> None:
         return
     said: dict[str, Any] = {"error_message": STOPPED, "failed_at_step": run.current_step_id}
     await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.cancelled, **said)
-    await _let_go(ctx, run.id)
+    await _let_go(ctx, run)
     _tell_trigger(ctx, run)
     keys = keys_of(run, await routine_of(ctx, run))
     where = run.current_step_id or ""
     ctx.emit(RoutineRunFailed(**keys, failed_at_step=where, error_message=STOPPED, status=RoutineFailure.CANCELLED))
 
 
-async def _let_go(ctx: Context, run_id: str) -> None:
-    """Stops the agents of a run that has ended, and withdraws its questions."""
-    await stop_agents(ctx, run_id)
-    here = col(Waitpoint.routine_run_id) == run_id
+async def _let_go(ctx: Context, run: RoutineRun) -> None:
+    """Stops the agents of a run that has ended, whose costs are its own, and withdraws its questions."""
+    if asked := await stop_agents(ctx, run.id):
+        costs = await costs_of(ctx, run.id, asked)
+        await ctx.update(RoutineRun, run.id, cost_usd=run.cost_usd + sum(costs.values()))
+    here = col(Waitpoint.routine_run_id) == run.id
     for id in await ctx.move_all(WAITPOINT_STATES, WaitpointStatus.cancelled, here):
         await settle(ctx, InboxKind.waitpoint, id, "cancelled")
     await ctx.delete_where(
-        SignalWait, col(SignalWait.routine_run_id) == run_id, col(SignalWait.status) == SignalStatus.pending
+        SignalWait, col(SignalWait.routine_run_id) == run.id, col(SignalWait.status) == SignalStatus.pending
     )
 
 
@@ -241,7 +266,7 @@ async def end(
     await _tell_of_end(ctx, ended)
     delivered = (col(SignalWait.routine_run_id) == run_id, col(SignalWait.status) == SignalStatus.delivered)
     await ctx.move_all(SIGNAL_STATES, SignalStatus.consumed, *delivered)
-    await _let_go(ctx, run_id)
+    await _let_go(ctx, run)
     outcome = RoutineOutcome.COMPLETED if status is RoutineRunStatus.completed else RoutineOutcome.FAILED
     if await ctx.select(SavedRoutine, col(SavedRoutine.id) == run.routine_id).exists():
         counted: dict[str, Any] = {

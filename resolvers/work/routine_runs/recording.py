@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, select
+import orjson
 from sqlmodel import col
 
 from models.attention.inbox import InboxKind, InboxPriority, SenderType
-from models.bounds import DESCRIPTION, ERROR, LINE, PAYLOAD, cut
+from models.bounds import DESCRIPTION, ERROR, LINE, cut
 from models.people.workspaces import Role
 from models.work.routine_runs import (
     WAITPOINT_STATES,
@@ -23,10 +23,11 @@ from models.work.routine_runs import (
     Waitpoint,
     WaitpointStatus,
 )
-from models.work.saved_routines import RoutineStateEntry, SavedRoutine
+from models.work.saved_routines import RoutineTrustGrant, SavedRoutine
 from resolvers.attention.inbox.putting import put, settle
-from resolvers.kernel import Code, Context, Event, Refusal
+from resolvers.kernel import Context, Event
 from resolvers.kernel.ground.inputs import INT32
+from resolvers.work.routine_budgets import month_of, tell_of_costs
 from resolvers.work.routine_runs.advancing import PREVIEW, keys_of
 from resolvers.work.routine_runs.events import (
     RoutineStepCompleted,
@@ -34,11 +35,9 @@ from resolvers.work.routine_runs.events import (
     RoutineStepSkipped,
     RoutineStepStarted,
 )
+from resolvers.work.routine_trust import offer_of, use_trust
 
 MOST_WARNINGS: Final = 50
-LARGEST_STATE: Final = PAYLOAD // 8
-"""Bytes of keys and values: they fit into a run when they are escaped as JSON, too."""
-LARGE_STATE: Final = f"the routine would keep more than {LARGEST_STATE:,} bytes of state"
 TITLE: Final = 80
 """Characters of the title of an inbox item (contract: waitpoints.behaviour)."""
 TRUNCATED: Final = "...(truncated)"
@@ -91,6 +90,8 @@ async def record(
     if changes.get("error") is not None:
         changes = {**changes, "error": cut(changes["error"], ERROR)}
     await ctx.update(RoutineRun, run_id, current_step_id=place.top, cost_usd=run.cost_usd + cost)
+    if cost > 0:
+        await tell_of_costs(ctx, routine.id, month_of(run.started_at))
     event = _event_of(keys_of(run, routine), place, changes, step, now, cost)
     if event is not None:
         ctx.emit(event)
@@ -149,30 +150,22 @@ async def forget_failures(ctx: Context, run_id: str, path: str) -> None:
     await ctx.delete_where(RoutineRunStep, *below)
 
 
-async def keep_state(ctx: Context, routine_id: str, schedule_id: str, values: Mapping[str, str]) -> None:
-    """The state that a step has written, for later runs. Raises a Refusal if it becomes too large for these."""
-    for key, value in values.items():
-        entry = RoutineStateEntry(routine_id=routine_id, schedule_id=schedule_id, key=key, value=value)
-        await ctx.upsert(entry, "workspace_id", "routine_id", "schedule_id", "key")
-    kept = ctx.table(RoutineStateEntry).c
-    size = func.sum(func.octet_length(kept.key) + func.octet_length(kept.value))
-    ((total,),) = await ctx.report(select(size).where(kept.routine_id == routine_id, kept.schedule_id == schedule_id))
-    if (total or 0) > LARGEST_STATE:
-        raise Refusal(Code.UNPROCESSABLE, LARGE_STATE)
-
-
 async def await_decision(
     ctx: Context, routine: SavedRoutine, run: RoutineRun, path: str, prompt: str, until: datetime
-) -> None:
-    """Asks managers in the inbox. The item names the approval by its id, because all members receive its event, and
-    the token alone decides.
+) -> bool:
+    """Asks managers in the inbox; or returns true if a standing approval decides. The item names the approval by its
+    id, because all members receive its event, and the token alone decides.
     """
+    if (grant := await use_trust(ctx, routine, run, path)) is not None:
+        await ctx.upsert(_approved_by(grant, run, path, prompt, until, await ctx.now()), *_KEYS)
+        return True
     made = await ctx.upsert(Waitpoint(routine_run_id=run.id, path=path, prompt=prompt, timeout_at=until), *_KEYS)
     payload = {
         "pipeline_run_id": run.id,
         "step_id": path,
         "invoking_crew_id": run.invoking_crew_id or "",
         "timeout_at": until.isoformat(timespec="seconds"),
+        "trust_offer": await offer_of(ctx, routine, run, path),
     }
     await put(
         ctx,
@@ -187,6 +180,31 @@ async def await_decision(
         priority=InboxPriority.high,
         blocking=True,
         payload=payload,
+    )
+    return False
+
+
+def _approved_by(
+    grant: RoutineTrustGrant, run: RoutineRun, path: str, prompt: str, until: datetime, now: datetime
+) -> Waitpoint:
+    """contract: routine_trust.behaviour.use"""
+    told = {
+        "auto_approved": True,
+        "grant_id": grant.id,
+        "granted_by_user_id": grant.granted_by_user_id,
+        "grant_uses": grant.uses,
+        "definition_hash": grant.definition_hash,
+    }
+    return Waitpoint(
+        routine_run_id=run.id,
+        path=path,
+        prompt=prompt,
+        timeout_at=until,
+        status=WaitpointStatus.approved,
+        decided_at=now,
+        decided_by_user_id=grant.granted_by_user_id,
+        comment=orjson.dumps(told).decode(),
+        grant_id=grant.id,
     )
 
 

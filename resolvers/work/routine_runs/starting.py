@@ -13,7 +13,7 @@ from models.people.workspaces import Capability
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.work.routine_runs import RoutineRun, RoutineRunStatus, RoutineTrigger
-from models.work.saved_routines import RoutineStateEntry, RoutineStatus, RoutineVersion, SavedRoutine
+from models.work.saved_routines import RoutineStatus, RoutineVersion, SavedRoutine
 from resolvers.kernel import (
     ENDS,
     Action,
@@ -31,10 +31,14 @@ from resolvers.kernel import (
     invalid,
     within,
 )
+from resolvers.work.routine_budgets import ends_runs, month_of, reserve, wish_of
 from resolvers.work.routine_runs.advancing import ADVANCE, begun_of
 from resolvers.work.routine_runs.events import RoutineRunStarted
 from resolvers.work.routine_runs.graph import RUN
 from resolvers.work.routine_runs.needs import check_needs
+from resolvers.work.routine_runs.overriding import overrides_of
+from resolvers.work.routine_runs.states import bucket_of
+from resolvers.work.routine_state import read_state
 from resolvers.work.routines.graph import ROUTINE, ByRoutineSlug
 
 if TYPE_CHECKING:
@@ -93,10 +97,10 @@ async def run_routine(ctx: Context, routine: SavedRoutine, data: RunRoutine) -> 
     """Start a run of a routine.
 
     Answers when the run is stored: it continues without the caller, also after a restart of the server. Refused are
-    routines that are not active, inputs that the routine does not take, missing integrations and credentials, and
-    definitions with parts that this server does not execute yet: steps of the types `call_pipeline`, `script` and
-    `crewship`, agents in loops and their `validation`, `outcomes` and `model_override`, code other than `expr` and
-    `cel`, `credential_ref` and `secrets`.
+    routines that are not active, inputs that the routine does not take, missing integrations and credentials, runs for
+    which nothing is left of a monthly budget with a hard stop, and definitions with parts that this server does not
+    execute yet: steps of the types `call_pipeline`, `script` and `crewship`, agents in loops and their `validation` and
+    `outcomes`, code other than `expr` and `cel`, `credential_ref` and `secrets`.
     """
     check_active(routine)
     if data.delay_seconds or data.debounce_key:
@@ -154,7 +158,7 @@ async def _start(
     ctx: Context, routine: SavedRoutine, version: RoutineVersion, inputs: dict[str, Any], cause: dict[str, Any]
 ) -> RoutineRun:
     """Checks the definition outside the transaction, and in it that the routine is still the same."""
-    prepared = await prepared_run(version.source, inputs)
+    prepared = await prepared_run(ctx, routine, version, inputs)
     await check_needs(ctx, routine, prepared)
     await ctx.begin()
     return await store_run(ctx, routine, version, prepared, cause | {"invoking_user_id": ctx.user_id or None})
@@ -173,10 +177,12 @@ async def store_run(
         routine_id=routine.id,
         definition_hash=version.definition_hash,
         inputs=prepared.inputs,
-        state=await _state_of(ctx, routine.id, cause.get("schedule_id") or ""),
+        overrides=dict(prepared.overrides),
         concurrency_key=prepared.key,
         **cause,
     )
+    run.state = await _state_for(ctx, run)
+    run.reserved_usd = await _reserved(ctx, current, version)
     ctx.emit(RoutineRunStarted(**begun_of(run, current), step_count=prepared.steps))
     ctx.enqueue(ADVANCE, run_id=run.id)
     return await ctx.insert(run)
@@ -201,8 +207,13 @@ def _tags(given: list[str]) -> list[str]:
     return tags
 
 
-async def prepared_run(source: str, inputs: dict[str, Any], *, most: int = PAYLOAD) -> "PreparedRun":
-    """The needs of a definition with these inputs, of at most so many bytes. Raises a Refusal."""
+async def prepared_run(
+    ctx: Context, routine: SavedRoutine, version: RoutineVersion, inputs: dict[str, Any], *, most: int = PAYLOAD
+) -> "PreparedRun":
+    """The needs of a definition, changed by the overrides of the routine, with these inputs, of at most so many bytes.
+    Raises a Refusal.
+    """
+    overrides = await overrides_of(ctx, routine.id)
     # A process that starts no run does not load the language; the first start loads it beside the event loop.
     await asyncio.to_thread(import_module, "models.work.routines.preparing")
     from models.work.routines.faults import RefusedRoutine
@@ -211,7 +222,7 @@ async def prepared_run(source: str, inputs: dict[str, Any], *, most: int = PAYLO
     from models.work.routines.templates import RenderedTooLargeError
 
     try:
-        prepared = await asyncio.to_thread(prepare, source, inputs)
+        prepared = await asyncio.to_thread(prepare, version.source, inputs, overrides)
     except RefusedRoutine as refusal:
         raise Refusal(Code.UNPROCESSABLE, cut(str(refusal), ERROR)) from None
     except RefusedInputs as refusal:
@@ -239,10 +250,19 @@ async def _take_place(ctx: Context, prepared: "PreparedRun") -> None:
         raise Refusal(Code.RATE_LIMITED, FULL, extra={"retry_after": 5})
 
 
-async def _state_of(ctx: Context, routine_id: str, schedule_id: str) -> dict[str, str]:
-    """The state that the run reads, as it is now. Runs of a schedule have their own."""
-    kept = (col(RoutineStateEntry.routine_id) == routine_id, col(RoutineStateEntry.schedule_id) == schedule_id)
-    state = {entry.key: entry.value for entry in await ctx.select(RoutineStateEntry, *kept).all()}
+async def _state_for(ctx: Context, run: RoutineRun) -> dict[str, str]:
+    """The state that the run reads, as it is now."""
+    state = await read_state(ctx, run.routine_id, bucket_of(run))
     if len(orjson.dumps(state)) > PAYLOAD:
         raise Refusal(Code.UNPROCESSABLE, LARGE_STATE)
     return state
+
+
+async def _reserved(ctx: Context, routine: SavedRoutine, version: RoutineVersion) -> float:
+    """US dollars of the routine's monthly budget for the run. Refuses it if nothing is left."""
+    if not ends_runs(routine):
+        return 0.0
+    portion = await reserve(ctx, routine, month_of(await ctx.now()), wish_of(version.definition))
+    if portion.refusal is not None:
+        raise portion.refusal
+    return portion.most

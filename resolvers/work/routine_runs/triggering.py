@@ -88,7 +88,7 @@ async def ready_run(
         return None
     check_active(routine)
     version = await version_of(ctx, routine, routine.head_version if number is None else number)
-    prepared = await prepared_run(version.source, inputs, most=most)
+    prepared = await prepared_run(ctx, routine, version, inputs, most=most)
     await check_needs(ctx, routine, prepared)
     return ReadyRun(routine, version, prepared, number is not None)
 

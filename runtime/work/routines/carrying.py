@@ -13,6 +13,7 @@ from models.work.routine_runs import RoutineRunStatus
 from models.work.routines.bodies import LONGEST_WINDOW
 from models.work.routines.document import HttpStep, NotifyStep, QueryStep, Routine, Step
 from models.work.routines.faults import RefusedRoutine
+from models.work.routines.overriding import overridden
 from models.work.routines.reading import read_routine
 from models.work.routines.templates import Values, render
 from resolvers.instance.telemetry import log
@@ -45,7 +46,7 @@ async def carry_on(work: Work, run_id: str) -> None:
         ending: RunEnd | Paused = RunEnd("failed", error=UNREADABLE)
     else:
         try:
-            ending = await _interpreted(work, begun, read.routine)
+            ending = await _interpreted(work, begun, overridden(read.routine, begun.run.overrides))
         except StoppedError:
             await _write(work, "stop", partial(stop, run_id=run_id))
             return
@@ -73,8 +74,9 @@ async def _interpreted(work: Work, begun: BegunRun, routine: Routine) -> RunEnd 
         "is_replay": "true" if run.replay_of else "",
         "replay_of": run.replay_of or "",
     }
-    limit = routine.max_cost_usd
-    program = RunProgram(run.id, routine, run.inputs, env, run.run_metadata, run.state, limit, run.restricted)
+    metadata = run.run_metadata if run.started_metadata is None else run.started_metadata
+    limits = (routine.max_cost_usd, begun.budget)
+    program = RunProgram(run.id, routine, run.inputs, env, metadata, run.state, *limits, restricted=run.restricted)
     world = RoutineWorld(work, begun, routine)
     try:
         return await Interpreter(program, RecordedLedger(work, begun, routine), world).run()

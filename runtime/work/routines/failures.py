@@ -20,11 +20,13 @@ _CHANGING: Final = re.compile(
 
 
 class StepError(Exception):
-    """An attempt at a step has failed. `final`: another attempt would fail in the same way."""
+    """An attempt at a step has failed. `final`: another attempt would fail in the same way. `cost`: US dollars that it
+    has spent all the same.
+    """
 
-    def __init__(self, text: str, *, final: bool = False) -> None:
+    def __init__(self, text: str, *, final: bool = False, cost: float = 0.0) -> None:
         super().__init__(text)
-        self.text, self.final = text, final
+        self.text, self.final, self.cost = text, final, cost
 
 
 def status_in(text: str) -> int:

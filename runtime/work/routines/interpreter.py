@@ -30,6 +30,11 @@ from runtime.work.routines.waiting import fenced, question_of, wait_of
 INLINE: Final = 2.0
 """Seconds: a run that waits longer ends its job, and another one continues it."""
 COST_CAP: Final = "cost cap exceeded"
+LEAST: Final = 0.000_000_5
+"""US dollars; a smaller rest comes from rounding."""
+NO_BUDGET: Final = "the monthly budget of the routine is spent, or reserved for other runs"
+DOLLARS_A_BYTE: Final = 1.25 / 4 / 1_000_000
+"""The estimated cost of a prompt (contract: routines-dsl.cost)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +155,14 @@ class Interpreter:
                 self._check_cost()
                 return await self._attempt(step, path, values, attempt)
             except StepError as error:
-                costs.append(0.0)
+                costs.append(error.cost)
                 again = await is_retried(retry, error, attempt, self._world.evaluate)
                 if retry is None or not again or not is_affordable(self._ledger.spent(), costs, self._program.limit):
-                    await self._ledger.fail(path, step, error.text, 0.0)
+                    await self._ledger.fail(path, step, error.text, error.cost)
                     raise _StepFailed(path, error.text) from None
                 delay = delay_ms(retry.backoff, attempt, self._world.part())
                 due = self._world.now() + timedelta(milliseconds=delay)
-                await self._ledger.retry(path, step, error.text, 0.0, due)
+                await self._ledger.retry(path, step, error.text, error.cost, due)
             await self._until(path, due)
             attempt += 1
 
@@ -233,14 +238,15 @@ class Interpreter:
             except RenderedTooLargeError as error:
                 raise StepError(str(error), final=True) from None
             self._check_prompt(wait.text)
-            record = await self._ledger.park(path, step, wait)
+            self._check_estimate(wait.text)
+            record = await self._ledger.park(path, step, replace(wait, most=self._share(step)))
         answer = self._ledger.answer(path)
         if answer is None and record.due is not None and record.due <= now:
             answer = await self._ledger.time_out(path)
         if answer is None:
             raise _StepPaused(path, record.due)
         if answer.refusal:
-            raise StepError(answer.refusal, final=True)
+            raise StepError(answer.refusal, final=True, cost=answer.cost)
         return Effect(answer.output, answer.cost)
 
     def _check_prompt(self, prompt: str) -> None:
@@ -305,8 +311,24 @@ class Interpreter:
         if seconds > 0:
             await self._world.sleep(seconds)
 
+    def _share(self, step: AgentRunStep) -> float | None:
+        """US dollars for an agent: agents that are asked side by side share the rest of the run's limit."""
+        if self._program.most is None:
+            return None
+        beside = next(wave for wave in self._plan.waves if step in wave)
+        return (self._program.most - self._ledger.spent()) / sum(isinstance(each, AgentRunStep) for each in beside)
+
+    def _check_estimate(self, prompt: str) -> None:
+        limit, spent = self._program.limit, self._ledger.spent()
+        estimate = len(prompt.encode(errors="replace")) * DOLLARS_A_BYTE
+        if 0 < limit < spent + estimate:
+            text = f"{COST_CAP}: {spent:.6g} of {limit:g} USD are spent, and the prompt may cost {estimate:.6g}"
+            raise StepError(text, final=True)
+
     def _check_cost(self) -> None:
-        limit = self._program.limit
+        limit, budget = self._program.limit, self._program.budget
+        if budget is not None and budget - self._ledger.spent() < LEAST:
+            raise StepError(NO_BUDGET, final=True)
         if 0 < limit <= self._ledger.spent():
             raise StepError(f"{COST_CAP}: {self._ledger.spent():.6g} of {limit:g} USD are spent", final=True)
 

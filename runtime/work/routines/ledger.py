@@ -26,7 +26,11 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunProgram:
-    """A run as it begins. `env` are its ids, for templates; `state` is the routine's, as it was then."""
+    """A run as it begins. `env` are its ids, for templates; `state` is the routine's, as it was then.
+
+    `limit`: US dollars of the run's own limit, 0 for none; `budget`: those of the routine's monthly budget that it may
+    spend, None without a limit.
+    """
 
     run_id: str
     routine: Routine
@@ -35,7 +39,14 @@ class RunProgram:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, str] = field(default_factory=dict)
     limit: float = 0.0
+    budget: float | None = None
     restricted: bool = False
+
+    @property
+    def most(self) -> float | None:
+        """US dollars that the run may spend in all; None without a limit."""
+        limits = [self.limit] if self.limit > 0 else []
+        return min([*limits, *([] if self.budget is None else [self.budget])], default=None)
 
     def key(self, path: str) -> str:
         """The idempotency key of a step's effect: the same in each attempt, and after a restart."""
@@ -80,12 +91,15 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """`text`: the question of an approval, the type of an event, or the prompt of an agent."""
+    """`text`: the question of an approval, the type of an event, or the prompt of an agent. `most`: US dollars that the
+    agent may spend.
+    """
 
     kind: str
     text: str = ""
     until: datetime | None = None
     attempt: int = 1
+    most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
 from models.base import new_id
@@ -14,8 +13,10 @@ from resolvers.errors import Refusal
 from resolvers.kernel.writing.context import Context
 from resolvers.work.routine_runs import recording
 from resolvers.work.routine_runs.advancing import BegunRun
-from resolvers.work.routine_runs.agents import is_asked, start_agent, stop_agents
+from resolvers.work.routine_runs.agents import AgentLimits, costs_of, is_asked, start_agent, stop_agents
 from resolvers.work.routine_runs.recording import RunStoppedError, StepPlace
+from resolvers.work.routine_runs.states import bucket_of
+from resolvers.work.routine_state import keep_state
 from runtime.engine.background import Work
 from runtime.work.routines.failures import StepError
 from runtime.work.routines.ledger import StepRecord, StoppedError, Wait, WaitOutcome
@@ -83,7 +84,7 @@ class RecordedLedger:
         }
 
         async def write(ctx: Context) -> None:
-            await recording.keep_state(ctx, self._routine.id, self._run.schedule_id or "", kept)
+            await keep_state(ctx, self._routine.id, bucket_of(self._run), kept)
 
         try:
             await self._record(path, step, changes, cost=cost, output=output, also=write if kept else None)
@@ -116,31 +117,40 @@ class RecordedLedger:
             changes |= {"attempt": wait.attempt, "output": None, "error": None}
             self._outcomes.pop(path, None)
 
+        trusted = False
+
         async def ask(ctx: Context) -> None:
+            nonlocal trusted
             if wait.kind == "approval":
                 until = wait.until or self._work.now + FOREVER
                 prompt = cut(storable(wait.text), PROMPT)
-                await recording.await_decision(ctx, self._routine, self._run, path, prompt, until)
+                trusted = await recording.await_decision(ctx, self._routine, self._run, path, prompt, until)
             elif wait.kind == "event":
                 await recording.await_signal(ctx, self._run.id, path, cut(storable(wait.text), LINE))
             elif isinstance(step, AgentRunStep):
                 prompt = cut(storable(wait.text), CONFIG)
-                await start_agent(ctx, self._routine, self._run, path, wait.attempt, step.agent_slug, prompt)
+                limits = AgentLimits(step.model_override, wait.most)
+                await start_agent(ctx, self._routine, self._run, path, wait.attempt, step.agent_slug, prompt, limits)
 
         try:
             await self._record(path, step, changes, due=wait.until, also=ask, attempt=wait.attempt)
         except Refusal as refusal:
             raise StepError(refusal.detail, final=True) from None
+        if trusted:
+            self._outcomes[path] = WaitOutcome(APPROVED)
         return self._records[path]
 
     async def time_out(self, path: str) -> WaitOutcome:
         if self._records[path].state is RoutineStepState.parked and path in self._agents:
-            await self._write("time out", partial(stop_agents, run_id=self._run.id, path=path))
-            return WaitOutcome(refusal=AGENT_TIMED_OUT)
+            costs = await self._write("time out", lambda ctx: self._stopped(ctx, path))
+            return WaitOutcome(refusal=AGENT_TIMED_OUT, cost=costs.get(path, 0.0))
         status = await self._write("time out", lambda ctx: recording.time_out(ctx, self._run.id, path))
         outcome = WaitOutcome(refusal=EVENT_TIMED_OUT) if status is None else _decided(status)
         self._outcomes[path] = outcome
         return outcome
+
+    async def _stopped(self, ctx: Context, path: str) -> dict[str, float]:
+        return await costs_of(ctx, self._run.id, await stop_agents(ctx, self._run.id, path))
 
     async def _record(
         self,

@@ -134,10 +134,20 @@ def taken_signal_wait(plot: Plot) -> SignalWait:
 
 ANONYMOUS = frozenset({"waitpoints.complete"})
 IDS = {"routine_run_id": "routine_run"}
+STEP = frozenset({"step_id"})
+"""Steps are parts of a document."""
 RECIPES = {
     "routines.run": Recipe(
         {"slug": lambda world: world.home["runnable_routine"].slug, "inputs": {}}, chosen=frozenset({"triggered_by_id"})
     ),
+    "routines.overrides": Recipe({"slug": lambda world: world.home["runnable_routine"].slug}),
+    "routines.override_set": Recipe(
+        {"slug": lambda world: world.home["runnable_routine"].slug, "step_id": "a", "model_override": "fast"},
+        chosen=STEP,
+    ),
+    "routines.override_clear": Recipe({"slug": lambda world: world.home["routine"].slug, "step_id": "a"}, chosen=STEP),
+    **{f"routine_runs.{name}": Recipe(ids={"id": "routine_run"}) for name in ("tree", "logs", "changes", "files")},
+    "routine_runs.metadata": Recipe({"set": {"pier": 4}}, ids={"id": "routine_run"}),
     "routines.cancel_run": Recipe(ids={"id": "routine_run"}),
     "routine_runs.get": Recipe(ids={"id": "routine_run"}),
     "routines.replay_run": Recipe(ids={"id": "ended_routine_run"}),

@@ -12,8 +12,7 @@ from models.work.saved_routines import RoutineStateEntry
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.staff.runs.routine_steps import agent_run_id
-from resolvers.work import routine_runs
-from resolvers.work.routine_runs import recording
+from resolvers.work import routine_runs, routine_state
 from rest_compat.work.routine_runs import (
     RoutineRunJSON,
     RoutineRunListJSON,
@@ -291,7 +290,7 @@ async def test_the_agents_of_a_run_that_fails_stop(yard: RoutineYard) -> None:
 async def test_a_routine_keeps_no_more_state_than_a_run_can_hold(
     yard: RoutineYard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "LARGEST_STATE", 10)
+    monkeypatch.setattr(routine_state, "LARGEST_SET", 10)
     routine = await yard.routine(text("a", "{{ inputs.x }}", state_write={"k": "{{ steps.a.output }}"}))
     for kept, status in (("123456789", "completed"), ("1234567890", "failed")):
         made = await started(yard, routine, inputs={"x": kept})
@@ -455,7 +454,6 @@ async def test_parts_of_agents_that_would_be_ignored_are_refused(yard: RoutineYa
     loop = {"id": "each", "type": "foreach", "foreach": {"items": "[]", "steps": [asks("mate")]}}
     for step, part in (
         (asks("mate", validation={"min_length": 3}), "`validation` of agents"),
-        (asks("mate", model_override="other"), "`model_override` of agents"),
         (loop, "agents in loops"),
     ):
         refusal = await refusal_of(yard, await yard.routine(step, inputs=NUMBER), inputs={"n": 1})

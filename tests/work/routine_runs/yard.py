@@ -29,13 +29,15 @@ from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.writing.command import command
 from resolvers.kernel.writing.context import Context
 from resolvers.kernel.writing.ends import Holder, end_work
+from resolvers.work import routine_runs
 from resolvers.work.routine_runs import advancing
 from resolvers.work.routine_runs.events import RoutineApprovalDecided, RoutineRunFailed
 from rest_compat.http.table import shape_of
+from rest_compat.work.routine_runs import StartedRoutineRunJSON
 from runtime.engine.background import carried
 from runtime.engine.liveness import Rhythm
 from runtime.engine.service import Runtime
-from tests.runtime.doubles import Wardrobe, speaks
+from tests.runtime.doubles import Does, Wardrobe, speaks
 from tests.runtime.estate import Estate
 
 RHYTHM = {"sweep": 0.2, "patience": 0.6, "measure": 0.2, "retry": 0.1}
@@ -184,6 +186,12 @@ class RoutineYard:
     async def found(self, sql: str, *values: Any) -> Any:
         return await self.estate.owner.fetchrow(sql, *values)
 
+    async def started(self, routine: SavedRoutine, caller: Caller | None = None, **raw: Any) -> str:
+        """The id of a run that a person starts."""
+        sent = {"slug": routine.slug, **raw}
+        made = await self.ask(routine_runs.run_routine, sent, StartedRoutineRunJSON, caller)
+        return str(made["run_id"])
+
     async def token(self, run_id: str) -> str:
         sql = "SELECT token FROM routine_waitpoints WHERE routine_run_id = $1"
         return await self.estate.owner.fetchval(sql, run_id)  # type: ignore[no-any-return]
@@ -197,9 +205,9 @@ class RoutineYard:
 
 
 @contextlib.asynccontextmanager
-async def carrying(estate: Estate) -> AsyncIterator[None]:
-    """This process carries runs on, while the block runs."""
-    runtime = Runtime(estate.settings, Wardrobe(speaks), jobs=carried(), rhythm=Rhythm(**RHYTHM))
+async def carrying(estate: Estate, does: Does = speaks) -> AsyncIterator[None]:
+    """This process carries runs on, while the block runs. `does`: what agents do."""
+    runtime = Runtime(estate.settings, Wardrobe(does), jobs=carried(), rhythm=Rhythm(**RHYTHM))
     await runtime.start()
     try:
         yield

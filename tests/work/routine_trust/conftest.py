@@ -1,0 +1,3 @@
+from tests.work.routine_runs.conftest import yard
+
+__all__ = ["yard"]
