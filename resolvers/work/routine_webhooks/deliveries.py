@@ -75,7 +75,7 @@ class ByWebhookToken(Input):
 
 
 class FireRoutineWebhook(ByWebhookToken):
-    """The body is the event, in any form. `headers` are those of the request."""
+    """The body is the event, in any form. `headers` are the headers of the request."""
 
     headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=200)] = {}
 
