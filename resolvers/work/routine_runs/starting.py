@@ -1,6 +1,7 @@
 """The start of a run: its inputs are checked, and what it needs, before anything is stored."""
 
 import asyncio
+from collections.abc import Set
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -201,7 +202,9 @@ def _tags(given: list[str]) -> list[str]:
     return tags
 
 
-async def prepared_run(source: str, inputs: dict[str, Any], *, most: int = PAYLOAD) -> "PreparedRun":
+async def prepared_run(
+    source: str, inputs: dict[str, Any], *, most: int = PAYLOAD, untyped: Set[str] = frozenset()
+) -> "PreparedRun":
     """The needs of a definition with these inputs, of at most so many bytes. Raises a Refusal."""
     # A process that starts no run does not load the language; the first start loads it beside the event loop.
     await asyncio.to_thread(import_module, "models.work.routines.preparing")
@@ -211,7 +214,7 @@ async def prepared_run(source: str, inputs: dict[str, Any], *, most: int = PAYLO
     from models.work.routines.templates import RenderedTooLargeError
 
     try:
-        prepared = await asyncio.to_thread(prepare, source, inputs)
+        prepared = await asyncio.to_thread(prepare, source, inputs, untyped)
     except RefusedRoutine as refusal:
         raise Refusal(Code.UNPROCESSABLE, cut(str(refusal), ERROR)) from None
     except RefusedInputs as refusal:
