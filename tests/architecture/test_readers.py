@@ -86,6 +86,7 @@ SHOWN: dict[str, str] = {
     " last_wake_status wake_check_count wake_fire_count",
     "routine_waitpoints": "prompt timeout_at decided_at decided_by_user_id comment",
     "routines": "authored_via color icon last_invocation_status",
+    "routine_webhooks": "fire_count last_run_id last_status",
     "runners": "seen_at refused_at",
     "saved_views": "filters_json sort_json view_type",
     "security_logs": "action entity_type entity_id data ip_address user_agent actor_type actor_id",

@@ -17,6 +17,8 @@ from models.work.routine_runs import (
     Waitpoint,
     WaitpointStatus,
 )
+from models.work.routine_schedules import RoutineSchedule, ScheduleOutcome
+from models.work.routine_webhooks import RoutineWebhook
 from models.work.saved_routines import RoutineStatus, RoutineVersion, SavedRoutine
 
 if TYPE_CHECKING:
@@ -47,11 +49,37 @@ def routines(sower: "Sower", crews: list[Crew], agents: list[Agent]) -> Iterator
                 parent_version=sower.maybe(1), change_summary=sower.maybe(sower.text()), created_at=sower.time(),
                 **sower.here,
             )  # fmt: skip
+        schedule = _schedule(sower, made, crews)
+        webhook = _webhook(sower, made)
+        yield from (schedule, webhook)
         for _ in range(5 if number == 0 else 1):
-            yield from _run(sower, made, crews, agents)
+            yield from _run(sower, made, crews, agents, schedule_id=schedule.id, webhook_id=sower.maybe(webhook.id))
 
 
-def _run(sower: "Sower", routine: SavedRoutine, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
+def _schedule(sower: "Sower", routine: SavedRoutine, crews: list[Crew]) -> RoutineSchedule:
+    pick = sower.random.choice
+    return RoutineSchedule(
+        routine_id=routine.id, name=sower.text(), cron_expr="@daily", next_run_at=sower.time(),
+        enabled=pick([True, False]), inputs={"x": sower.text()}, wake_routine_id=sower.maybe(routine.id),
+        wake_fail_closed=pick([True, False]), wake_check_count=pick([0, 3]), last_run_at=sower.maybe(sower.time()),
+        last_status=sower.maybe(pick(list(ScheduleOutcome))), last_error=sower.maybe(sower.text()),
+        crew_id=sower.maybe(pick(crews).id), run_as_id=sower.maybe(pick(sower.people).user_id),
+        **sower.here, **sower.stamps(),
+    )  # fmt: skip
+
+
+def _webhook(sower: "Sower", routine: SavedRoutine) -> RoutineWebhook:
+    return RoutineWebhook(
+        routine_id=routine.id, name=sower.text(), token_hash=f"hash of {routine.id}"[:64],
+        inputs_template={"x": sower.text()}, fire_count=sower.random.choice([0, 7]),
+        last_fired_at=sower.maybe(sower.time()), run_as_id=sower.maybe(sower.random.choice(sower.people).user_id),
+        **sower.here, **sower.stamps(),
+    )  # fmt: skip
+
+
+def _run(
+    sower: "Sower", routine: SavedRoutine, crews: list[Crew], agents: list[Agent], **trigger: Any
+) -> Iterator[SQLModel]:
     pick = sower.random.choice
     status = pick([RoutineRunStatus.running, RoutineRunStatus.waiting, *ENDED])
     ends: dict[str, Any] = {"ended_at": sower.time(), "output": sower.text()} if status in ENDED else {}
@@ -62,7 +90,7 @@ def _run(sower: "Sower", routine: SavedRoutine, crews: list[Crew], agents: list[
         cost_usd=pick([0.0, 0.25]), started_at=sower.time(), triggered_via=pick(list(RoutineTrigger)),
         triggered_by_id=sower.maybe("ENG-1"), invoking_user_id=sower.maybe(pick(sower.people).user_id),
         invoking_crew_id=sower.maybe(pick(crews).id), invoking_agent_id=sower.maybe(pick(agents).id),
-        **ends, **sower.here, **sower.stamps(),
+        **trigger, **ends, **sower.here, **sower.stamps(),
     )  # fmt: skip
     yield run
     for path, state in (("a", RoutineStepState.completed), ("b", RoutineStepState.skipped)):

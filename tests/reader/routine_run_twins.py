@@ -57,6 +57,23 @@ def _text(column: str) -> Value:
     return lambda store, _, run: run[column] or ""
 
 
+def _slug(column: str) -> Value:
+    """The slug of a live routine."""
+
+    def slug(store: Store, _: Asker, row: Row) -> Any:
+        return next((each["slug"] for each in store.live("routines") if each["id"] == row[column]), None)
+
+    return slug
+
+
+def _of_guided(value: Any) -> Value:
+    def shown(store: Store, _: Asker, row: Row) -> Any:
+        levels = [crew["autonomy_level"] for crew in store.tables["crews"] if crew["id"] == row["crew_id"]]
+        return value if levels in ([], ["guided"]) else None
+
+    return shown
+
+
 DERIVED: dict[tuple[str, str], Value] = {
     **{("RoutineRun", f"{column}_text"): _text(column) for column in TEXTS},
     ("RoutineRun", "routine_slug"): lambda store, _, run: _routine(store, run)["slug"],
@@ -74,5 +91,12 @@ DERIVED: dict[tuple[str, str], Value] = {
         run["current_step_id"] if run["status"] == "waiting" else None
     ),
     ("Waitpoint", "invoking_crew_id"): _crew,
+    ("RoutineSchedule", "routine_slug"): _slug("routine_id"),
+    ("RoutineSchedule", "wake_routine_slug"): _slug("wake_routine_id"),
+    ("RoutineSchedule", "fails_closed"): lambda store, _, row: row["wake_fail_closed"] or None,
+    ("RoutineSchedule", "announced_level"): _of_guided("guided"),
+    ("RoutineSchedule", "announced_decision"): _of_guided("auto_log_inbox"),
+    ("RoutineSchedule", "announced_review"): _of_guided(False),
+    ("RoutineWebhook", "routine_slug"): _slug("routine_id"),
     ("Waitpoint", "kind"): lambda *_: "approval",
 }

@@ -3,7 +3,7 @@
 A missing required input, a wrong type and a value out of bounds are refused with the name of the input.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Final
 
 from models.work.routines.document import Routine, RoutineInput
@@ -27,14 +27,20 @@ class RefusedInputs(ValueError):
         super().__init__("\n".join(map(str, faults)))
 
 
-def merge_inputs(routine: Routine, given: Mapping[str, Any], *, checked: bool = True) -> dict[str, Any]:
-    """The given values, then defaults. Names that are not declared are passed on. Raises RefusedInputs."""
+def merge_inputs(
+    routine: Routine, given: Mapping[str, Any], *, checked: bool = True, untyped: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """The given values, then defaults. Names that are not declared are passed on. Raises RefusedInputs. The values of
+    `untyped` inputs may have any type.
+    """
     merged = dict(given)
     faults: list[Fault] = []
     for each in routine.inputs:
         if merged.get(each.name) is None and each.default is not None:
             merged[each.name] = each.default
         value = merged.get(each.name)
+        if value is not None and each.name in untyped:
+            continue
         text = ("is required" if each.required else None) if value is None else unfit_for(each, value)
         if text is not None:
             faults.append(Fault(1, 1, pointer_of((each.name,)), text))

@@ -3,7 +3,7 @@
 It is imported when a run starts: other processes do not load the language.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -35,11 +35,13 @@ class PreparedRun:
     overrides: Mapping[str, Any]
 
 
-def prepare(source: str, inputs: Mapping[str, Any], overrides: Mapping[str, Any]) -> PreparedRun:
+def prepare(
+    source: str, inputs: Mapping[str, Any], overrides: Mapping[str, Any], untyped: Set[str] = frozenset()
+) -> PreparedRun:
     """Raises RefusedRoutine and RefusedInputs. A large document takes tenths of a second, in a thread."""
     routine = overridden(read_routine(source).routine, overrides)
     unsupported = tuple(_unsupported(routine))
-    merged = dict(inputs) if unsupported else merge_inputs(routine, inputs)
+    merged = dict(inputs) if unsupported else merge_inputs(routine, inputs, untyped=untyped)
     return PreparedRun(
         steps=len(routine.steps),
         inputs=merged,

@@ -1,6 +1,7 @@
 """The start of a run: its inputs are checked, and what it needs, before anything is stored."""
 
 import asyncio
+from collections.abc import Set
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -208,7 +209,13 @@ def _tags(given: list[str]) -> list[str]:
 
 
 async def prepared_run(
-    ctx: Context, routine: SavedRoutine, version: RoutineVersion, inputs: dict[str, Any], *, most: int = PAYLOAD
+    ctx: Context,
+    routine: SavedRoutine,
+    version: RoutineVersion,
+    inputs: dict[str, Any],
+    *,
+    most: int = PAYLOAD,
+    untyped: Set[str] = frozenset(),
 ) -> "PreparedRun":
     """The needs of a definition, changed by the overrides of the routine, with these inputs, of at most so many bytes.
     Raises a Refusal.
@@ -222,7 +229,7 @@ async def prepared_run(
     from models.work.routines.templates import RenderedTooLargeError
 
     try:
-        prepared = await asyncio.to_thread(prepare, version.source, inputs, overrides)
+        prepared = await asyncio.to_thread(prepare, version.source, inputs, overrides, untyped)
     except RefusedRoutine as refusal:
         raise Refusal(Code.UNPROCESSABLE, cut(str(refusal), ERROR)) from None
     except RefusedInputs as refusal:

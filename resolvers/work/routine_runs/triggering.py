@@ -3,6 +3,7 @@ the member in whose name they start runs.
 """
 
 import asyncio
+from collections.abc import Set
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -80,7 +81,13 @@ async def check_inputs(version: RoutineVersion | None, inputs: dict[str, Any], *
 
 
 async def ready_run(
-    ctx: Context, routine_id: str, number: int | None, inputs: dict[str, Any], *, most: int = PAYLOAD
+    ctx: Context,
+    routine_id: str,
+    number: int | None,
+    inputs: dict[str, Any],
+    *,
+    most: int = PAYLOAD,
+    untyped: Set[str] = frozenset(),
 ) -> ReadyRun | None:
     """All that a start checks before its transaction; None for a deleted routine. Raises the Refusal of any start."""
     routine = await ctx.select(SavedRoutine, col(SavedRoutine.id) == routine_id).first()
@@ -88,7 +95,7 @@ async def ready_run(
         return None
     check_active(routine)
     version = await version_of(ctx, routine, routine.head_version if number is None else number)
-    prepared = await prepared_run(ctx, routine, version, inputs, most=most)
+    prepared = await prepared_run(ctx, routine, version, inputs, most=most, untyped=untyped)
     await check_needs(ctx, routine, prepared)
     return ReadyRun(routine, version, prepared, number is not None)
 

@@ -154,7 +154,8 @@ class Checked:
 def list_routine_schedules(scope: QueryScope, data: ListRoutineSchedules) -> Page[RoutineSchedule]:
     """List schedules of routines.
 
-    By the time of the next run; ties by id. Includes disabled schedules, and those of deleted routines.
+    Sorted by the time of the next run, then by id. Includes disabled schedules, and schedules of deleted
+    routines.
     """
     return scope.select(RoutineSchedule).order_by(*NEXT_FIRST).page(data)
 

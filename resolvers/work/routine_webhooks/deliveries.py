@@ -75,7 +75,7 @@ class ByWebhookToken(Input):
 
 
 class FireRoutineWebhook(ByWebhookToken):
-    """The body is the event, in any form. `headers` are those of the request."""
+    """The body is the event, in any form. `headers` are the headers of the request."""
 
     headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=200)] = {}
 
@@ -170,7 +170,9 @@ async def fire_routine_webhook(ctx: Context, data: FireRoutineWebhook) -> Delive
     if known is None:
         try:
             inputs = await asyncio.to_thread(inputs_of, webhook.inputs_template, data.headers, body)
-            ready = await ready_run(ctx, webhook.routine_id, webhook.routine_version, inputs, most=LARGEST_INPUTS)
+            routine, version = webhook.routine_id, webhook.routine_version
+            untyped = frozenset({"event"}) if inputs["event"] == inputs["raw"] != "" else frozenset()
+            ready = await ready_run(ctx, routine, version, inputs, most=LARGEST_INPUTS, untyped=untyped)
             fault = Refusal(Code.CONFLICT, GONE) if ready is None else None
         except Refusal as refusal:
             fault = refusal

@@ -53,6 +53,7 @@ UNAUDITED: dict[str, str] = {
     "escalations.look": "the time at which an agent stops to wait; a question that ends is in the journal",
     "chats.mark_read": "a reading mark",
     "push.prepare": "makes the key that signs all pushes, once for the instance: nothing that anybody chose is changed",
+    "routine_webhooks.fire": "the audit row names the run, if one starts: a repeated delivery starts none",
     "push.test": "a notice to a browser of one's own",
     "approvals.ask": "the runtime asks; the approval says all of it, and who decides is told",
     "onboarding.status": "notes what the rows say already, when a client asks",

@@ -201,7 +201,7 @@ async def test_a_full_key_and_wrong_inputs_are_refused_without_a_trace_of_the_de
     first = await webhook.send({"n": 1}, idempotency_key="a")
     full = await refusal(webhook.send({"n": 1}, idempotency_key="b"))
     assert (full.code, full.extra) == (Code.RATE_LIMITED, {"retry_after": 5})
-    wrong = await refusal(webhook.send(b"no json", idempotency_key="c"))
+    wrong = await refusal(webhook.send(b"[1]", idempotency_key="c"))
     assert (wrong.code, wrong.fields) == (Code.BAD_REQUEST, {"event": "must be of the type object"})
     assert (await webhook.send({"n": 1}, idempotency_key="a"))["deduped"] is True
     await yard.ask(routine_runs.cancel_routine_run, {"id": first["run_id"]})
@@ -254,6 +254,11 @@ async def test_an_event_of_a_mebibyte_runs(yard: RoutineYard) -> None:
     body = json.dumps({"text": "x" * 1_048_000}).encode()
     run = await yard.ended((await webhook.send(body))["run_id"])
     assert (run["status"], run["output"]) == ("completed", body.decode())
+
+
+async def test_a_text_is_an_event_of_any_type(yard: RoutineYard) -> None:
+    webhook = await made(yard, await yard.routine(text("a", "{{ inputs.event }}"), inputs=EVENT))
+    assert (await yard.ended((await webhook.send(b"no json"))["run_id"]))["output"] == "no json"
 
 
 async def test_a_slack_challenge_is_repeated(yard: RoutineYard) -> None:
