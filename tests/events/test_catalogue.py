@@ -36,6 +36,7 @@ OURS = {
 OURS |= {
     "pipeline.saved", "pipeline.run.started", "pipeline.run.completed", "pipeline.run.failed", "pipeline.step.started",
     "pipeline.step.completed", "pipeline.step.skipped", "pipeline.step.retrying",
+    "pipeline.budget_reached",
 }  # fmt: skip
 # Entries of operations that the service does not have: type, and the key that tells the entry from others of its type.
 UNSENT = {
