@@ -43,7 +43,7 @@ MOST_ROWS: Final = 1_000
 MOST_BODY: Final = 4 << 10
 """Bytes (contract: routine_budget.set)."""
 PART: Final = 0.1
-"""What a run reserves of a budget, if its routine does not say what it costs."""
+"""The part of a budget that a run reserves, if its routine does not say what it costs."""
 WARNED_AT: Final = 0.8
 DIGITS: Final = 6
 """Costs are counted in millionths of a US dollar."""
@@ -209,7 +209,7 @@ def _next(month: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """What a run may spend in all, in US dollars. `refusal`: why it gets no more."""
+    """The US dollars that a run may spend in all. `refusal`: the reason why it gets no more."""
 
     most: float
     refusal: Refusal | None = None

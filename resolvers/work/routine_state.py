@@ -54,6 +54,8 @@ class InRoutineState(ByRoutineSlug):
 
 
 class OfStateKey(InRoutineState):
+    """A value of a set, by its key of at most 128 bytes."""
+
     key: StateKey
 
 
@@ -174,7 +176,7 @@ async def delete_routine_state_key(ctx: Context, routine: SavedRoutine, data: Of
 
 @command("routine_state.clear", Action.MANAGE, subject=ROUTINE, audit="routine.state_cleared")
 async def clear_routine_state(ctx: Context, routine: SavedRoutine, data: InRoutineState) -> RoutineStateCleared:
-    """Clear the state of a routine.
+    """Remove a set of the state of a routine.
 
     Removes one set: of a schedule, or of runs without one. An empty set is no error.
     """

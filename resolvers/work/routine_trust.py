@@ -121,6 +121,8 @@ class RoutineTrustGranted(Output):
 
 
 class RevokeRoutineTrust(ByRoutineSlug):
+    """A grant of the routine; the reason is shown with it."""
+
     grant_id: Id
     reason: Annotated[str, Field(strict=True, max_length=LONGEST_SUMMARY)] = ""
 
@@ -176,7 +178,7 @@ def is_live(grant: RoutineTrustGrant, now: datetime) -> bool:
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def grant_routine_trust(ctx: Context, data: GrantRoutineTrust) -> RoutineTrustGranted:
-    """Trust an approval step of a routine.
+    """Approve a step of a routine in advance.
 
     Runs of the present definition pass the step without asking, until the grant expires, is used up or revoked. They
     ask all the same while the crew is strict, or the granter may not approve any more. Another prompt or model of a
@@ -315,7 +317,7 @@ async def _may_approve(ctx: Context, user_id: str | None) -> bool:
 
 
 async def _is_strict(ctx: Context, routine: SavedRoutine, run: RoutineRun) -> bool:
-    """By the crew that invoked the run, else the author crew."""
+    """The crew that invoked the run decides, else the author crew."""
     crew_id = run.invoking_crew_id or routine.author_crew_id
     if crew_id is None:
         return False
@@ -324,7 +326,7 @@ async def _is_strict(ctx: Context, routine: SavedRoutine, run: RoutineRun) -> bo
 
 
 async def offer_of(ctx: Context, routine: SavedRoutine, run: RoutineRun, step_id: str) -> dict[str, Any]:
-    """What the inbox item of an approval says about a grant (contract: routine_trust.behaviour.offer)."""
+    """The offer of a grant in the inbox item of an approval (contract: routine_trust.behaviour.offer)."""
     if await _is_strict(ctx, routine, run):
         return {"eligible": False}
     approvals = await _approvals(ctx, run, step_id)

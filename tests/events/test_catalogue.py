@@ -36,7 +36,10 @@ OURS = {
 OURS |= {
     "pipeline.saved", "pipeline.run.started", "pipeline.run.completed", "pipeline.run.failed", "pipeline.step.started",
     "pipeline.step.completed", "pipeline.step.skipped", "pipeline.step.retrying",
+    "pipeline.budget_reached",
 }  # fmt: skip
+# Events of an older type, with keys of a newer file (routine-trust).
+NEWER = {"RoutineTrustChanged"}
 # Entries of operations that the service does not have: type, and the key that tells the entry from others of its type.
 UNSENT = {
     "port_expose.created": None, "port_expose.revoked": None, "port_expose_created": None, "provider_status": None,
@@ -146,7 +149,9 @@ def test_an_entry_is_declared_once(entry: dict[str, Any]) -> None:
 
 @for_every(DECLARED, ids=lambda e: e.__name__)
 def test_a_declared_event_is_in_the_catalogue(event: type[Event]) -> None:
-    ours = event.type_ in OURS or PART in event.channel_  # which sockets of the contract do not receive
+    ours = (
+        event.type_ in OURS or event.__name__ in NEWER or PART in event.channel_
+    )  # which sockets of the contract do not receive
     assert len([entry for entry in ENTRIES if not faults(entry, event)]) == (not ours)
 
 

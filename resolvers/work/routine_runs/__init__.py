@@ -13,9 +13,8 @@ from resolvers.work.routine_runs.deciding import (
     signal_routine_run,
 )
 from resolvers.work.routine_runs.disabling import RoutineDisabled, disable_routine
-from resolvers.work.routine_runs.failing import FailureGroup, RoutineFailures, list_routine_failures
+from resolvers.work.routine_runs.failing import RoutineFailures, list_routine_failures
 from resolvers.work.routine_runs.files import (
-    RoutineRunFile,
     RoutineRunFiles,
     get_routine_run_changes,
     list_routine_run_files,

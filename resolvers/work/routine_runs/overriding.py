@@ -168,7 +168,7 @@ def _faults_of(definition: dict[str, Any]) -> Any:
 
 @command("routines.override_clear", Action.CREATE, subject=ROUTINE, audit="routine.step_override_cleared")
 async def clear_step_override(ctx: Context, routine: SavedRoutine, data: ByRoutineStep) -> StepOverrideChanged:
-    """Clear the override of a step of a routine.
+    """Remove the override of a step of a routine.
 
     Later runs execute the step as the definition says, and standing approvals of the routine end. An absent override is
     no error.

@@ -28,8 +28,8 @@ class StepRecord:
 class RunProgram:
     """A run as it begins. `env` are its ids, for templates; `state` is the routine's, as it was then.
 
-    `limit`: US dollars of the run's own limit, 0 for none; `budget`: those of the routine's monthly budget that it may
-    spend, None without a limit.
+    `limit`: US dollars, as the definition limits a run, 0 for none; `budget`: the amount that the monthly budget of the
+    routine leaves to the run, None without a limit.
     """
 
     run_id: str
