@@ -16,13 +16,13 @@ GATES = {"none", "read", "create", "update", "manage", "delete", "owner"}
 REST_ONLY = {
     "auth.providers", "auth.session", "auth.signin_page", "auth.error_page",
     "auth.google_redirect", "auth.google_callback", "oauth.callback", "oauth.loopback", "chats.attach", "chats.attachments_list",
+    "chats.attachments_delete",
     "crews.files.download", "agents.files_download", "admin.gdpr_export", "admin.memory_version_content",
     "backups.download", "users.avatar", "agents.avatar", "issues.attachments_get", "chats.stream",
     "ws.connect", "ws.terminal", "ops.healthz", "ops.readyz", "ops.metrics", "system.health", "journal.stream",
 }  # fmt: skip
 
 BY_ANOTHER = {
-    "chats.attachments_delete": "chat_attachments.delete",
     "issues.get": "issues.find_one", "issues.update": "issues.edit", "issues.list": "issues.find",
     "missions.get": "missions.find_one", "missions.list_all": "missions.find",
 }  # fmt: skip
