@@ -209,6 +209,7 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     "chats.reactions_remove": {"reaction.removed": "whoever has the chat open sees it"},
     "crews.files.delete": {"file.event": "viewers of the folder learn of it at once (events: file.event)"},
     "agents.files_save": {"file.event": "the folder of an agent is in that of its crew (events: file.event)"},
+    "chats.attachments_delete": {"file.event": "attachments are files of the crew (events: file.event)"},
     "chats.attach": {"file.event": "attachments are files of the crew (events: file.event)"},
     "agents.stop": {"agent.status": "dashboards show the status that this event tells them (agents.stop: notes)"},
 }
@@ -225,6 +226,7 @@ OTHER_KEYS: dict[str, dict[str, str]] = {
 
 # operation -> statuses of its line that it never answers
 NEVER: dict[str, dict[int, str]] = {
+    "chats.attachments_delete": {409: "files of chats lie outside containers"},
     "chats.list_all": {404: "what a server answers that does not serve this route"},
 }
 

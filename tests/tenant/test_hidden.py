@@ -100,7 +100,9 @@ SEEN_ROWS |= {
     ("agents.notification_channels", "agent_id"): NAMED,
 }
 SEEN_ROWS |= {("notification_deliveries.list", "channel_id"): NAMED}
+SEEN_ROWS |= {(f"chats.attachments_{verb}", "agent_id"): NAMED for verb in ("list", "delete")}
 LEFT_OUT = {
+    ("chats.attachments_delete", "attachment_id"),
     ("issues.update", "label_ids"),
     ("issues.edit", "label_ids"),
     ("notification_templates.delete", "channel_id"),

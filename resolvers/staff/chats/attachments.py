@@ -167,7 +167,7 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
     return Attachment(filename=name, size=size, path=path, agent_path=f"/output/{agent.slug}/{path}")
 
 
-@query("chats.attachments_list", Action.READ, subject=CHANGED, surfaces=REST_ONLY)
+@query("chats.attachments_list", Action.READ, subject=CHANGED, surfaces=REST_ONLY, tickets=False)
 def list_attachments(scope: QueryScope, chat: Row[Chat], data: ChatOfAgent) -> Rows[ChatAttachment]:
     """List files that are attached to a chat.
 
@@ -211,7 +211,7 @@ async def detach_file(ctx: Context, chat: Chat, data: AttachmentOfChat) -> Attac
 
 @command(
     "chat_attachments.delete",
-    Action.UPDATE,
+    Action.CREATE,
     audit="file.detached",
     emits=FileChanged,
     errors=(Code.NOT_FOUND,),
