@@ -5,6 +5,8 @@ import re
 from functools import cache
 from typing import Annotated, Any, Final
 
+import orjson
+
 from models.work.routine_runs import RoutineRun, Waitpoint
 from resolvers.errors import Refusal
 from resolvers.kernel.declarations.operation import Answer
@@ -78,9 +80,9 @@ class StartedRoutineRunJSON(Wire, of=RoutineRun):
 
     fields = """
         run_id pipeline_id pipeline_slug status output step_outputs duration_ms cost_usd failed_at_step error_message
-        waitpoint_token current_step
+        waitpoint_token current_step pending_id
     """
-    absent = "failed_at_step error_message waitpoint_token current_step"
+    absent = "failed_at_step error_message waitpoint_token current_step pending_id"
     run_id: Annotated[str, From("id")]
     pipeline_id: Annotated[str, From("routine_id")]
     pipeline_slug: Annotated[str, From("routine_slug")]
@@ -114,6 +116,23 @@ class ActiveRoutineRunJSON(Wire, of=RoutineRun):
     concurrency_key: Annotated[str, From("concurrency_key_text")]
 
 
+class PendingRoutineRunJSON(Wire, of=RoutineRun):
+    """`run_id` is the id of the run, before and after it begins."""
+
+    fields = "id pipeline_slug debounce_key priority fire_at run_id batch_id"
+    absent = "debounce_key batch_id"
+    id: Annotated[str, From("pending_id")]
+    pipeline_slug: Annotated[str, From("routine_slug")]
+    run_id: Annotated[str, From("id")]
+
+
+class ScheduledRoutineRunJSON(Wire, of=RoutineRun):
+    """A deferred run. `coalesced` is true if it was pending before, and has these inputs now."""
+
+    fields = "status pending_id fire_at coalesced priority"
+    status: Annotated[str, Fixed('"SCHEDULED"')]
+
+
 class WaitpointJSON(Wire, of=Waitpoint):
     """`token` is null for members who may not decide."""
 
@@ -139,6 +158,11 @@ def _result() -> Shape | None:
     return shape_of(StartedRoutineRunJSON)
 
 
+@cache
+def _scheduled() -> Shape | None:
+    return shape_of(ScheduledRoutineRunJSON)
+
+
 def patience_of(prefer: bytes) -> float:
     """Seconds that a caller waits (RFC 7240): `respond-async` is none, `wait=` names them."""
     if _AT_ONCE.search(prefer):
@@ -147,15 +171,28 @@ def patience_of(prefer: bytes) -> float:
     return LONGEST_WAIT if named is None else min(int(named[1]), LONGEST_WAIT)
 
 
+async def _started(request: Request, answer: Answer) -> Reply:
+    """The result of the run, or when a deferred one begins (contract: routines.run)."""
+    begun = orjson.loads(answer.body or b"{}")
+    if begun.get("pending_id") is None:
+        return await _at_its_end(request, answer)
+    named = {"id": begun["run_id"]}
+    found = await routine_runs.get_routine_run(request.caller, named, _scheduled(), place=request.place)
+    return Reply(202, found.body or b"", _headers(answer))
+
+
 async def _at_its_end(request: Request, answer: Answer) -> Reply:
-    """The result of the run (contract: routines.run). A caller who may not read runs gets it as it began."""
+    """The result of the run. A caller who may not read runs gets it as it began."""
     body: bytes = answer.body or b""
-    headers = [JSON, *([(b"idempotent-replayed", b"true")] if answer.replayed else [])]
     seconds = patience_of(request.headers.get(b"prefer", b""))
     if seconds > 0:
         with contextlib.suppress(Refusal):
             body = await wait_for_end(request.caller, body, _result(), request.place, seconds)
-    return Reply(200, body, headers)
+    return Reply(200, body, _headers(answer))
+
+
+def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    return [JSON, *([(b"idempotent-replayed", b"true")] if answer.replayed else [])]
 
 
 PIPELINES = f"{WORKSPACE}/pipelines"
@@ -166,7 +203,20 @@ ROUTES = (
         routine_runs.run_routine,
         StartedRoutineRunJSON,
         reads=invoked,
-        answers=_at_its_end,
+        answers=_started,
+        or_status=202,
+    ),
+    POST(f"{PIPELINES}/{{slug}}/run_batch", routine_runs.run_routine_batch, routine_runs.RoutineBatchStarted),
+    GET(f"{PIPELINES}/batches/{{batch_id}}", routine_runs.get_routine_batch, routine_runs.RoutineBatch),
+    POST(
+        f"{PIPELINES}/batches/{{batch_id}}/cancel", routine_runs.cancel_routine_batch, routine_runs.RoutineBatchStopped
+    ),
+    POST(f"{PIPELINES}/runs/bulk_replay", routine_runs.replay_routine_runs, routine_runs.RoutineRunsReplayed),
+    GET(f"{PIPELINES}/pending", routine_runs.list_pending_routine_runs, list[PendingRoutineRunJSON]),
+    POST(
+        f"{PIPELINES}/pending/{{pending_id}}/cancel",
+        routine_runs.cancel_pending_routine_run,
+        routine_runs.PendingRoutineRunCancelled,
     ),
     POST(f"{PIPELINES}/{{slug}}/disable", routine_runs.disable_routine, routine_runs.RoutineDisabled),
     POST(f"{PIPELINES}/runs/{{runId}}/cancel", routine_runs.cancel_routine_run, routine_runs.RoutineRunCancelled),

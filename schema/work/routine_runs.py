@@ -16,7 +16,8 @@ class RoutineRunType:
         warnings output step_outputs error_message error_fingerprint failed_at_step cost_usd duration_ms started_at
         ended_at stopping_at triggered_via triggered_by_id invoking_user_id invoking_user invoking_crew_id invoking_crew
         invoking_agent_id invoking_agent issue_identifier is_replay replay_of definition_hash pinned steps waitpoints
-        waitpoint_token concurrency_key
+        waitpoint_token concurrency_key batch_id pending_id fire_at expires_at priority debounce_key coalesced
+        chain_depth
     """
     run_metadata = strawberry.field(name="metadata")
     routine_name = strawberry.field(description="Empty once the routine is deleted.")
@@ -27,6 +28,13 @@ class RoutineRunType:
     error_fingerprint = strawberry.field(description="Equal for failures that differ only in ids, times and numbers.")
     waitpoint_token = strawberry.field(description="Token of the pending approval; null if you may not decide it.")
     triggered_by_id = strawberry.field(description="The cause, such as an issue's identifier.")
+    batch_id: strawberry.ID | None = strawberry.field(description="The batch that it is a part of.")
+    pending_id: strawberry.ID | None = strawberry.field(description="Cancels it before it begins; null afterwards.")
+    fire_at = strawberry.field(description="Time at which it begins; null if it began at once.")
+    expires_at = strawberry.field(description="Time at which it is cancelled, unless it has begun.")
+    priority = strawberry.field(description="A higher one gets a free place first.")
+    coalesced = strawberry.field(description="True if a later start with its debounce key gave it its inputs.")
+    chain_depth = strawberry.field(description="Number of runs that led to it, each by an agent of the one before.")
     issue_identifier = strawberry.field(description="Identifier of the issue that caused it, or empty.")
 
 
@@ -58,6 +66,8 @@ class RoutineRunQuery:
     routine_run = query(run_ops.get_routine_run, RoutineRunType)
     routine_run_records = query(run_ops.list_routine_run_records, RoutineRunType)
     active_routine_runs = query(run_ops.list_active_routine_runs, RoutineRunType)
+    pending_routine_runs = query(run_ops.list_pending_routine_runs, RoutineRunType)
+    routine_batch = query(run_ops.get_routine_batch)
     waitpoints = query(run_ops.list_waitpoints, WaitpointType)
     find_waitpoints = query(run_ops.find_waitpoints, WaitpointType)
 
@@ -66,6 +76,10 @@ class RoutineRunQuery:
 class RoutineRunMutation:
     run_routine = mutation(run_ops.run_routine, RoutineRunType)
     replay_routine_run = mutation(run_ops.replay_routine_run, RoutineRunType)
+    run_routine_batch = mutation(run_ops.run_routine_batch)
+    cancel_routine_batch = mutation(run_ops.cancel_routine_batch)
+    replay_routine_runs = mutation(run_ops.replay_routine_runs)
+    cancel_pending_routine_run = mutation(run_ops.cancel_pending_routine_run)
     disable_routine = mutation(run_ops.disable_routine)
     cancel_routine_run = mutation(run_ops.cancel_routine_run)
     decide_waitpoint = mutation(run_ops.decide_waitpoint)

@@ -43,10 +43,25 @@ def prepare(source: str, inputs: Mapping[str, Any]) -> PreparedRun:
         inputs=merged,
         key=_key_of(routine, merged),
         most=max(routine.max_concurrent, 1),
-        integrations=tuple(dict.fromkeys(routine.integrations_required)),
-        credentials=tuple(dict.fromkeys(each.type.strip().upper() for each in routine.credentials_required)),
+        integrations=integrations_of(routine),
+        credentials=credentials_of(routine),
         unsupported=unsupported,
     )
+
+
+def integrations_of(routine: Routine) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(routine.integrations_required))
+
+
+def credentials_of(routine: Routine) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.type.strip().upper() for each in routine.credentials_required))
+
+
+def needs_of_run(routine: Routine) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The integrations and credentials of a run; None if this server does not execute a part of the routine."""
+    if any(_unsupported(routine)):
+        return None
+    return integrations_of(routine), credentials_of(routine)
 
 
 def _unsupported(routine: Routine) -> Iterator[str]:

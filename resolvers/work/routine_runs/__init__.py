@@ -1,6 +1,14 @@
 """Runs of routines: start, read, cancel, and decide what they wait for."""
 
 from resolvers.kernel import Domain
+from resolvers.work.routine_runs.batches import (
+    RoutineBatch,
+    RoutineBatchStarted,
+    RoutineBatchStopped,
+    cancel_routine_batch,
+    get_routine_batch,
+    run_routine_batch,
+)
 from resolvers.work.routine_runs.deciding import (
     RoutineRunCancelled,
     RoutineRunSignalled,
@@ -21,6 +29,12 @@ from resolvers.work.routine_runs.listing import (
     list_routine_runs,
     list_waitpoints,
 )
+from resolvers.work.routine_runs.pending import (
+    PendingRoutineRunCancelled,
+    cancel_pending_routine_run,
+    list_pending_routine_runs,
+)
+from resolvers.work.routine_runs.replaying import RoutineRunsReplayed, replay_routine_runs
 from resolvers.work.routine_runs.starting import replay_routine_run, run_routine
 
 DOMAIN = Domain("routine_runs", scopes="routines")
