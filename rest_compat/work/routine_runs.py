@@ -16,6 +16,7 @@ from resolvers.work.routine_runs.ending import LONGEST_WAIT, wait_for_end
 from rest_compat.http.dispatch import body_if_any
 from rest_compat.http.envelopes import SHOWN, Envelope
 from rest_compat.http.errors import JSON
+from rest_compat.http.spans import with_text
 from rest_compat.http.table import GET, POST, Absent, Fixed, From, Reply, Request, Wire, shape_of
 from rest_compat.people.workspaces import WORKSPACE
 
@@ -211,6 +212,14 @@ ROUTES = (
     POST(
         f"{PIPELINES}/batches/{{batch_id}}/cancel", routine_runs.cancel_routine_batch, routine_runs.RoutineBatchStopped
     ),
+    POST(
+        f"{PIPELINES}/test_run",
+        routine_runs.test_run_routine,
+        routine_runs.RoutineTested,
+        reads=with_text("definition"),
+    ),
+    POST(f"{PIPELINES}/{{slug}}/dry_run", routine_runs.dry_run_routine, routine_runs.RoutineDryRun, reads=body_if_any),
+    POST(f"{PIPELINES}/{{slug}}/step_run", routine_runs.run_routine_step, routine_runs.RoutineStepRun),
     POST(f"{PIPELINES}/runs/bulk_replay", routine_runs.replay_routine_runs, routine_runs.RoutineRunsReplayed),
     GET(f"{PIPELINES}/pending", routine_runs.list_pending_routine_runs, list[PendingRoutineRunJSON]),
     POST(

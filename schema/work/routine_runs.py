@@ -76,6 +76,9 @@ class RoutineRunQuery:
 class RoutineRunMutation:
     run_routine = mutation(run_ops.run_routine, RoutineRunType)
     replay_routine_run = mutation(run_ops.replay_routine_run, RoutineRunType)
+    test_run_routine = mutation(run_ops.test_run_routine)
+    dry_run_routine = mutation(run_ops.dry_run_routine)
+    run_routine_step = mutation(run_ops.run_routine_step)
     run_routine_batch = mutation(run_ops.run_routine_batch)
     cancel_routine_batch = mutation(run_ops.cancel_routine_batch)
     replay_routine_runs = mutation(run_ops.replay_routine_runs)

@@ -68,7 +68,7 @@ def _unsupported(routine: Routine) -> Iterator[str]:
     """The parts that would have to be ignored, as the ends of a sentence."""
     seen = set[str]()
     for step in _steps_of(routine):
-        for text in _unsupported_in(step):
+        for text in unsupported_in(step):
             if text not in seen:
                 seen.add(text)
                 yield text
@@ -92,7 +92,8 @@ def _steps_of(routine: Routine) -> Iterator[BaseStep]:
             left += step.foreach.steps if isinstance(step, ForeachStep) else []
 
 
-def _unsupported_in(step: BaseStep) -> Iterator[str]:
+def unsupported_in(step: BaseStep) -> Iterator[str]:
+    """The parts of one step that this server does not execute."""
     type_ = getattr(step, "type", "")
     if type_ not in EXECUTED:
         yield f"steps of the type {type_}"

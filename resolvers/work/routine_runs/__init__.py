@@ -36,5 +36,14 @@ from resolvers.work.routine_runs.pending import (
 )
 from resolvers.work.routine_runs.replaying import RoutineRunsReplayed, replay_routine_runs
 from resolvers.work.routine_runs.starting import replay_routine_run, run_routine
+from resolvers.work.routine_runs.trials import (
+    RoutineDryRun,
+    RoutineStepRun,
+    RoutineTested,
+    dry_run_routine,
+    record_step_try,
+    run_routine_step,
+    test_run_routine,
+)
 
 DOMAIN = Domain("routine_runs", scopes="routines")

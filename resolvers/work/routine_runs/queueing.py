@@ -55,7 +55,9 @@ async def queue_all(
     await ctx.insert_all(runs)
 
 
-async def merge(ctx: Context, waiting: RoutineRun, latest: datetime | None, fire_at: datetime, **given: Any) -> Any:
+async def merge(
+    ctx: Context, waiting: RoutineRun, latest: datetime | None, fire_at: datetime, **given: Any
+) -> RoutineRun:
     """Gives a queued run the inputs of a later start, and moves it to a later time, but not behind `latest`."""
     moved = fire_at if latest is None else min(fire_at, latest)
     ctx.enqueue(ADVANCE, at=moved, run_id=waiting.id)

@@ -1,6 +1,7 @@
 """Queued runs: batches at a rate, deferred and debounced starts, places, replays of many; what is refused when."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -63,9 +64,7 @@ async def test_runs_of_a_batch_begin_at_its_rate(yard: RoutineYard) -> None:
     rows = [await yard.ended(result["run_id"]) for result in made["results"]]
     for row in rows:
         assert row["started_at"] >= row["fire_at"]
-    gaps = [
-        (after["fire_at"] - before["fire_at"]).total_seconds() for before, after in zip(rows, rows[1:], strict=False)
-    ]
+    gaps = [(after["fire_at"] - before["fire_at"]).total_seconds() for before, after in pairwise(rows)]
     assert gaps == [0.5, 0.5]
 
 
@@ -135,7 +134,7 @@ async def test_runs_of_a_key_wait_for_a_place_in_their_order(yard: RoutineYard) 
         rows = [await yard.ended(result["run_id"]) for result in made["results"]]
     assert [row["status"] for row in rows] == ["completed"] * 4
     begun = sorted(rows, key=lambda row: row["started_at"])
-    for before, after in zip(begun, begun[1:], strict=False):
+    for before, after in pairwise(begun):
         assert after["started_at"] >= before["ended_at"], "one place, one run"
 
 
