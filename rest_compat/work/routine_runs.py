@@ -13,12 +13,13 @@ from resolvers.kernel.declarations.operation import Answer
 from resolvers.kernel.reader import Shape
 from resolvers.work import routine_runs
 from resolvers.work.routine_runs.ending import LONGEST_WAIT, wait_for_end
-from rest_compat.http.dispatch import body_if_any
+from rest_compat.http.dispatch import body_if_any, workspace_in_body
 from rest_compat.http.envelopes import SHOWN, Envelope
 from rest_compat.http.errors import JSON
 from rest_compat.http.spans import with_text
 from rest_compat.http.table import GET, POST, Absent, Fixed, From, Reply, Request, Wire, shape_of
 from rest_compat.people.workspaces import WORKSPACE
+from rest_compat.work.routines import RoutineJSON, RoutineRowJSON
 
 INVOKING = {"invoking_crew_id": b"x-crewship-invoking-crew", "invoking_agent_id": b"x-crewship-invoking-agent"}
 
@@ -104,7 +105,6 @@ class RoutineRunRecordJSON(Wire, of=RoutineRun):
     pipeline_slug: Annotated[str, From("routine_slug")]
     mode: Annotated[str, Fixed('"run"')]
     error_message: Annotated[str | None, Absent(), From("error_line")] = None
-    chain_depth: Annotated[int, Fixed("0")]
 
 
 class ActiveRoutineRunJSON(Wire, of=RoutineRun):
@@ -172,6 +172,23 @@ def patience_of(prefer: bytes) -> float:
     return LONGEST_WAIT if named is None else min(int(named[1]), LONGEST_WAIT)
 
 
+def agents_own(request: Request) -> dict[str, Any]:
+    """The body names the workspace, and has the definition as its text."""
+    raw = with_text("definition")(request)
+    if isinstance(raw.get("workspace_id"), str):
+        request.place = raw["workspace_id"]
+    return raw
+
+
+async def _agents_end(request: Request, answer: Answer) -> Reply:
+    """The result of the run that an agent has started."""
+    seconds, read = patience_of(request.headers.get(b"prefer", b"")), routine_runs.get_agent_routine_run
+    body: bytes = answer.body or b""
+    if seconds > 0:
+        body = await wait_for_end(request.caller, body, _result(), request.place, seconds, read)
+    return Reply(200, body, _headers(answer))
+
+
 async def _started(request: Request, answer: Answer) -> Reply:
     """The result of the run, or when a deferred one begins (contract: routines.run)."""
     begun = orjson.loads(answer.body or b"{}")
@@ -197,6 +214,7 @@ def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
 
 
 PIPELINES = f"{WORKSPACE}/pipelines"
+INTERNAL = "/api/v1/internal/pipelines"
 RUN = f"{WORKSPACE}/pipeline-runs/{{runId}}"
 ROUTES = (
     POST(
@@ -231,6 +249,16 @@ ROUTES = (
     POST(f"{PIPELINES}/runs/{{runId}}/cancel", routine_runs.cancel_routine_run, routine_runs.RoutineRunCancelled),
     GET(f"{PIPELINES}/{{slug}}/run-records", routine_runs.list_routine_run_records, list[RoutineRunRecordJSON]),
     GET(f"{PIPELINES}/runs/active", routine_runs.list_active_routine_runs, list[ActiveRoutineRunJSON]),
+    GET(INTERNAL, routine_runs.list_agent_routines, list[RoutineRowJSON]),
+    POST(f"{INTERNAL}/test_run", routine_runs.test_agent_routine, routine_runs.RoutineTested, reads=agents_own),
+    POST(f"{INTERNAL}/save", routine_runs.save_agent_routine, RoutineJSON, status=201, reads=agents_own),
+    POST(
+        f"{INTERNAL}/run",
+        routine_runs.run_agent_routine,
+        StartedRoutineRunJSON,
+        reads=workspace_in_body,
+        answers=_agents_end,
+    ),
     POST("/api/v1/waitpoint-tokens/{token}", routine_runs.complete_waitpoint, routine_runs.WaitpointDecided),
     GET(f"{PIPELINES}/waitpoints", routine_runs.list_waitpoints, list[WaitpointJSON]),
     POST(

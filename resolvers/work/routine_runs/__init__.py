@@ -9,6 +9,13 @@ from resolvers.work.routine_runs.batches import (
     get_routine_batch,
     run_routine_batch,
 )
+from resolvers.work.routine_runs.by_agents import (
+    get_agent_routine_run,
+    list_agent_routines,
+    run_agent_routine,
+    save_agent_routine,
+    test_agent_routine,
+)
 from resolvers.work.routine_runs.deciding import (
     RoutineRunCancelled,
     RoutineRunSignalled,

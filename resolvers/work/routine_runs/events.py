@@ -120,6 +120,15 @@ class RoutineBatchCancelled(Event, type="pipeline.batch.cancelled", channel=WORK
     batch_id: str
 
 
+class ChainDepthExceeded(Event, type="automation.depth_exceeded", channel=WORKSPACE):
+    """A run was refused: too many runs lead to it, each started by an agent of the one before."""
+
+    chain_depth: int
+    max_chain_depth: int
+    chain_origin: str
+    edge: str
+
+
 RUN_EVENTS = (
     RoutineRunStarted,
     RoutineStepStarted,

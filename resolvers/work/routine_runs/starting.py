@@ -180,8 +180,7 @@ async def start(
         inputs=prepared.inputs,
         state=await state_of(ctx, routine.id),
         concurrency_key=prepared.key,
-        invoking_user_id=ctx.user_id or None,
-        **cause,
+        **({"invoking_user_id": ctx.user_id or None} | cause),
     )
     ctx.emit(RoutineRunStarted(**begun_of(run, current), step_count=prepared.steps))
     ctx.enqueue(ADVANCE, run_id=run.id)

@@ -181,7 +181,7 @@ async def tested(
 
 async def _tested(ctx: Context, source: str, crew_id: str | None) -> RoutineDefinition:
     """contract: routines.test_run, order_of_refusals"""
-    _check_runner()
+    check_runner()
     definition = await read_definition(source)
     if crew_id is not None and not await ctx.select(Crew, col(Crew.id) == crew_id).exists():
         raise forbidden(OTHER_CREW)
@@ -206,7 +206,7 @@ async def dry_run_routine(ctx: Context, routine: SavedRoutine, data: RunRoutineD
     `<dry-run>` as the output of each step. No step is executed, nothing is stored, and nothing is spent. Also for a
     routine that is proposed or disabled.
     """
-    _check_runner()
+    check_runner()
     version = await version_of(ctx, routine, routine.head_version)
     definition = await read_definition(version.source)
     began = time.monotonic()
@@ -250,7 +250,7 @@ async def run_routine_step(ctx: Context, routine: SavedRoutine, data: RunRoutine
     step, before it begins. Steps of the types `http` and `transform` can be executed so. BAD_GATEWAY has the reason if
     the step fails.
     """
-    _check_runner()
+    check_runner()
     check_active(routine)
     version = await version_of(ctx, routine, routine.head_version)
     definition = await read_definition(version.source)
@@ -320,7 +320,7 @@ def _merged(routine: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     return merge_inputs(routine, inputs, checked=False)
 
 
-def _check_runner() -> None:
+def check_runner() -> None:
     _trials()
 
 

@@ -83,7 +83,7 @@ async def test_a_dry_run_judges_conditions_and_takes_overrides_and_defaults(yard
     )  # fmt: skip
     here: dict[str, Any] = {"routine_id": routine.id, "workspace_id": yard.estate.workspace.id}
     await yard.estate.add(RoutineStepOverride(step_id="ask", prompt="new {{ inputs.d }}", **here))
-    for given, walked in (({"x": "yes"}, ["a", "ask"]), ({}, ["b", "ask"])):
+    for given, walked in (({"x": "yes"}, ["a", "ask"]), ({"x": "no"}, ["b", "ask"])):
         made = await yard.ask(routine_runs.dry_run_routine, {"slug": routine.slug, "inputs": given})
         assert [step["step_id"] for step in made["would_execute"]] == walked
         assert made["step_outputs"]["c"] == "<skipped>"
