@@ -337,10 +337,13 @@ class WalkedRoutine:
 
 @dataclass(frozen=True, slots=True)
 class TriedStep:
-    """The outcome of one step that was executed by itself, or the reason why it failed."""
+    """The outcome of one step that was executed by itself, or the reason why it failed. `prompt`: what an agent is to
+    be asked; the caller asks it.
+    """
 
     output: str = ""
     error: str = ""
+    prompt: str = ""
 
 
 class RoutineTrials(Protocol):

@@ -16,7 +16,7 @@ from resolvers.work.routine_runs.ending import LONGEST_WAIT, wait_for_end
 from rest_compat.http.dispatch import body_if_any, workspace_in_body
 from rest_compat.http.envelopes import SHOWN, Envelope
 from rest_compat.http.errors import JSON
-from rest_compat.http.spans import with_text
+from rest_compat.http.spans import with_text, workspace_and_definition
 from rest_compat.http.table import GET, POST, Absent, Fixed, From, Reply, Request, Wire, shape_of
 from rest_compat.people.workspaces import WORKSPACE
 from rest_compat.work.routines import RoutineJSON, RoutineRowJSON
@@ -172,14 +172,6 @@ def patience_of(prefer: bytes) -> float:
     return LONGEST_WAIT if named is None else min(int(named[1]), LONGEST_WAIT)
 
 
-def agents_own(request: Request) -> dict[str, Any]:
-    """The body names the workspace, and has the definition as its text."""
-    raw = with_text("definition")(request)
-    if isinstance(raw.get("workspace_id"), str):
-        request.place = raw["workspace_id"]
-    return raw
-
-
 async def _agents_end(request: Request, answer: Answer) -> Reply:
     """The result of the run that an agent has started."""
     seconds, read = patience_of(request.headers.get(b"prefer", b"")), routine_runs.get_agent_routine_run
@@ -226,9 +218,9 @@ ROUTES = (
         or_status=202,
     ),
     POST(f"{PIPELINES}/{{slug}}/run_batch", routine_runs.run_routine_batch, routine_runs.RoutineBatchStarted),
-    GET(f"{PIPELINES}/batches/{{batch_id}}", routine_runs.get_routine_batch, routine_runs.RoutineBatch),
+    GET(f"{PIPELINES}/batches/{{batchId}}", routine_runs.get_routine_batch, routine_runs.RoutineBatch),
     POST(
-        f"{PIPELINES}/batches/{{batch_id}}/cancel", routine_runs.cancel_routine_batch, routine_runs.RoutineBatchStopped
+        f"{PIPELINES}/batches/{{batchId}}/cancel", routine_runs.cancel_routine_batch, routine_runs.RoutineBatchStopped
     ),
     POST(
         f"{PIPELINES}/test_run",
@@ -241,7 +233,7 @@ ROUTES = (
     POST(f"{PIPELINES}/runs/bulk_replay", routine_runs.replay_routine_runs, routine_runs.RoutineRunsReplayed),
     GET(f"{PIPELINES}/pending", routine_runs.list_pending_routine_runs, list[PendingRoutineRunJSON]),
     POST(
-        f"{PIPELINES}/pending/{{pending_id}}/cancel",
+        f"{PIPELINES}/pending/{{pendingId}}/cancel",
         routine_runs.cancel_pending_routine_run,
         routine_runs.PendingRoutineRunCancelled,
     ),
@@ -250,8 +242,13 @@ ROUTES = (
     GET(f"{PIPELINES}/{{slug}}/run-records", routine_runs.list_routine_run_records, list[RoutineRunRecordJSON]),
     GET(f"{PIPELINES}/runs/active", routine_runs.list_active_routine_runs, list[ActiveRoutineRunJSON]),
     GET(INTERNAL, routine_runs.list_agent_routines, list[RoutineRowJSON]),
-    POST(f"{INTERNAL}/test_run", routine_runs.test_agent_routine, routine_runs.RoutineTested, reads=agents_own),
-    POST(f"{INTERNAL}/save", routine_runs.save_agent_routine, RoutineJSON, status=201, reads=agents_own),
+    POST(
+        f"{INTERNAL}/test_run",
+        routine_runs.test_agent_routine,
+        routine_runs.RoutineTested,
+        reads=workspace_and_definition,
+    ),
+    POST(f"{INTERNAL}/save", routine_runs.save_agent_routine, RoutineJSON, status=201, reads=workspace_and_definition),
     POST(
         f"{INTERNAL}/run",
         routine_runs.run_agent_routine,

@@ -10,7 +10,10 @@ REASONS = {
     "CreatedIssueJSON.labels": "the answer of a creation tells none (contract: issues.create)",
     "CreatedIssueJSON.sub_issues_count": "a new issue has none (contract: issues.create)",
     "CreatedIssueJSON.comment_count": "a new issue has none (contract: issues.create)",
-    **dict.fromkeys(("RoutineRunJSON.mode", "RoutineRunRowJSON.mode"), "dry runs are not stored"),
+    **dict.fromkeys(
+        ("RoutineRunJSON.mode", "RoutineRunRecordJSON.mode", "RoutineRunRowJSON.mode"), "dry runs are not stored"
+    ),
+    "ScheduledRoutineRunJSON.status": "only a deferred run is shown so",
     "RoutineRunJSON.idempotency_key": "the key is kept with the answer to it, as everywhere",
     "RoutineRunJSON.sub_spans": "the run of an agent has its spans",
     **{

@@ -21,10 +21,8 @@ NO_AGENT: Final = "the author crew has no agent {slug!r}"
 NO_MEMBER: Final = "the user who started the run is no member any more"
 
 
-async def start_agent(
-    ctx: Context, routine: SavedRoutine, run: RoutineRun, path: str, attempt: int, slug: str, prompt: str
-) -> None:
-    """Starts the agent's run. Raises a Refusal with the reason if there is no such agent, or it may not work."""
+async def agent_of(ctx: Context, routine: SavedRoutine, slug: str) -> Agent:
+    """The agent of the author crew that a step names. Raises a Refusal if there is none, or it may not work."""
     if routine.author_crew_id is None:
         raise Refusal(Code.CONFLICT, NO_CREW)
     of_crew = (col(Agent.crew_id) == routine.author_crew_id, col(Agent.slug) == slug)
@@ -32,6 +30,14 @@ async def start_agent(
     if agent is None:
         raise Refusal(Code.CONFLICT, NO_AGENT.format(slug=slug))
     check_can_work(agent)
+    return agent
+
+
+async def start_agent(
+    ctx: Context, routine: SavedRoutine, run: RoutineRun, path: str, attempt: int, slug: str, prompt: str
+) -> None:
+    """Starts the agent's run. Raises a Refusal with the reason if there is no such agent, or it may not work."""
+    agent = await agent_of(ctx, routine, slug)
     if not await may_start(ctx, run.invoking_user_id):
         raise Refusal(Code.CONFLICT, NO_MEMBER)
     await hold_starts(ctx, agent.id)

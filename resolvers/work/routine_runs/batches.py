@@ -121,7 +121,7 @@ class RoutineBatchStopped(Output):
     "routines.run_batch",
     Action.CREATE,
     subject=ROUTINE,
-    audit="routine_batch.started",
+    audit="routine.batch_started",
     emits=RoutineRunsQueued,
     errors=(Code.CONFLICT, Code.UNPROCESSABLE),
     late=True,
@@ -201,7 +201,7 @@ async def get_routine_batch(ctx: Context, data: ByBatch) -> RoutineBatch:
 @command(
     "routines.cancel_batch",
     Action.CREATE,
-    audit="routine_batch.cancelled",
+    audit="routine.batch_cancelled",
     emits=RoutineBatchCancelled,
     errors=(Code.NOT_FOUND,),
 )
@@ -220,7 +220,7 @@ async def cancel_routine_batch(ctx: Context, data: ByBatch) -> RoutineBatchStopp
     routine = await ctx.select(SavedRoutine, col(SavedRoutine.id) == first.routine_id, including_deleted=True).one()
     if ended:
         told = {"pipeline_id": routine.id, "pipeline_slug": routine.slug}
-        ctx.emit(RoutineBatchCancelled(**told, count=len(ended), batch_id=data.batch_id))
+        ctx.emit(RoutineBatchCancelled(**told, run_count=len(ended), batch_id=data.batch_id))
     ctx.audit("ROUTINE", routine.id, batch_id=data.batch_id, count=len(ended))
     return RoutineBatchStopped(batch_id=data.batch_id, cancelled=len(ended))
 

@@ -103,20 +103,20 @@ class RoutineRunFailed(OfRoutineRun, type="pipeline.run.failed", channel=WORKSPA
 
 
 class RoutineRunsQueued(Event, type="pipeline.runs.queued", channel=WORKSPACE):
-    """Runs of a routine wait for their time: `count` of them, of the batch if there is one."""
+    """Runs of a routine wait for their time: `run_count` of them, of the batch if there is one."""
 
     pipeline_id: str
     pipeline_slug: str
-    count: int
+    run_count: int
     batch_id: str | None = None
 
 
 class RoutineBatchCancelled(Event, type="pipeline.batch.cancelled", channel=WORKSPACE):
-    """A batch was cancelled: `count` of its runs had not begun, and never will."""
+    """A batch was cancelled: `run_count` of its runs had not begun, and never will."""
 
     pipeline_id: str
     pipeline_slug: str
-    count: int
+    run_count: int
     batch_id: str
 
 

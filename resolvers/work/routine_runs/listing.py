@@ -93,7 +93,7 @@ class ListRoutineRunRecords(Paging, ByRoutineSlug):
     tag: Annotated[Text | None, Filter(_tagged)] = None
 
 
-@query("routines.run_records", Action.READ, subject=ROUTINE)
+@query("routines.run_records", Action.READ, subject=ROUTINE, tickets=False)
 def list_routine_run_records(
     scope: QueryScope, routine: Row[SavedRoutine], data: ListRoutineRunRecords
 ) -> Page[RoutineRun]:
@@ -104,7 +104,7 @@ def list_routine_run_records(
     return scope.children(routine, RoutineRun, "routine_id").matching(data).order_by(*NEWEST_FIRST).page(data)
 
 
-@query("routines.active_runs", Action.READ)
+@query("routines.active_runs", Action.READ, tickets=False)
 def list_active_routine_runs(scope: QueryScope, data: NoInput) -> Rows[RoutineRun]:
     """List runs of routines that are executed now.
 

@@ -44,7 +44,7 @@ class PendingRoutineRunCancelled(Output):
     cancelled: str
 
 
-@query("routines.pending", Action.READ)
+@query("routines.pending", Action.READ, tickets=False)
 def list_pending_routine_runs(scope: QueryScope, data: NoInput) -> Rows[RoutineRun]:
     """List runs that have not begun.
 

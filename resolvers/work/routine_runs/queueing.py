@@ -75,4 +75,4 @@ async def find_debounced(ctx: Context, routine_id: str, key: str) -> RoutineRun 
 
 
 def told_of(routine: SavedRoutine, count: int, batch_id: str | None) -> RoutineRunsQueued:
-    return RoutineRunsQueued(pipeline_id=routine.id, pipeline_slug=routine.slug, count=count, batch_id=batch_id)
+    return RoutineRunsQueued(pipeline_id=routine.id, pipeline_slug=routine.slug, run_count=count, batch_id=batch_id)

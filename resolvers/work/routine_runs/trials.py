@@ -33,6 +33,8 @@ from resolvers.kernel import (
     procedure,
     within,
 )
+from resolvers.work.routine_runs.agent_trials import answer_of
+from resolvers.work.routine_runs.agents import STEP_TYPE
 from resolvers.work.routine_runs.needs import check_needs
 from resolvers.work.routine_runs.starting import NOT_EXECUTED, check_active, state_of, version_of
 from resolvers.work.routines.definitions import DefinitionText, RoutineDefinition, read_definition
@@ -42,8 +44,8 @@ from resolvers.work.routines.save_tokens import issue_save_token
 NO_RUNNER: Final = "This process tries no routines"
 OTHER_CREW: Final = "author_crew_id is no crew of this workspace"
 PASSED, FAILED = "DRY_RUN_OK", "FAILED"
-TRIED: Final = frozenset({"http", "transform"})
-UNTRIED: Final = frozenset({"agent_run", "script"})
+TRIED: Final = frozenset({"http", "transform", "agent_run"})
+UNTRIED: Final = frozenset({"script"})
 NO_STEP: Final = "Step not found"
 STEP_FAILED: Final = "The step failed"
 GivenInputs = Annotated[dict[str, Any], within(PAYLOAD), ENDS]
@@ -234,12 +236,11 @@ async def record_step_try(ctx: Context, routine: SavedRoutine, data: RoutineStep
     return RoutineStepTried(step_id=data.step_id)
 
 
-@procedure(
+@command(
     "routines.step_run",
     Action.CREATE,
     subject=ROUTINE,
     errors=(Code.CONFLICT, Code.NOT_FOUND, Code.UNPROCESSABLE, Code.BAD_GATEWAY, Code.UNAVAILABLE),
-    scopes=("routines:write",),
     late=True,
 )
 async def run_routine_step(ctx: Context, routine: SavedRoutine, data: RunRoutineStep) -> RoutineStepRun:
@@ -247,8 +248,9 @@ async def run_routine_step(ctx: Context, routine: SavedRoutine, data: RunRoutine
 
     The step reaches out as in a run, within the network of the crew and the routine's targets, but once, without its
     condition, hooks and retries; its state is not written, and no run is recorded. The log records who executed which
-    step, before it begins. Steps of the types `http` and `transform` can be executed so. BAD_GATEWAY has the reason if
-    the step fails.
+    step, before it begins. Steps of the types `agent_run`, `http` and `transform` can be executed so. The agent of a
+    step works as in a run, for at most 300 seconds, and what it spends is spent. BAD_GATEWAY has the reason if the step
+    fails.
     """
     check_runner()
     check_active(routine)
@@ -257,18 +259,25 @@ async def run_routine_step(ctx: Context, routine: SavedRoutine, data: RunRoutine
     step_type, warnings = await asyncio.to_thread(_examined, definition, data)
     trial = await _trial(ctx, routine, definition, data.inputs)
     named = {"slug": routine.slug, "step_id": data.step_id, "step_type": step_type}
-    await record_step_try(ctx.caller, named, place=ctx.request.place)
+    if step_type != STEP_TYPE:
+        await record_step_try(ctx.caller, named, place=ctx.request.place)
     began = time.monotonic()
     try:
         tried = await _trials().attempt(replace(trial, outputs=data.step_outputs), data.step_id)
     except NotRun as error:
         raise Refusal(Code.UNAVAILABLE, str(error)) from None
-    if tried.error:
-        raise Refusal(Code.BAD_GATEWAY, STEP_FAILED, extra={"detail": cut(tried.error, ERROR)})
+    told: dict[str, Any] = {"output": tried.output}
+    if not tried.error and step_type == STEP_TYPE:
+        step = next(each for each in definition.routine.steps if each.id == data.step_id)
+        told = await answer_of(ctx, named, tried.prompt, step)
+    failure = told.pop("error", "") or tried.error
+    if failure:
+        raise Refusal(Code.BAD_GATEWAY, STEP_FAILED, extra={"detail": cut(failure, ERROR)})
+    await ctx.begin()
     return RoutineStepRun(
         step_id=data.step_id,
         step_type=step_type,
-        output=tried.output,
+        **told,
         duration_ms=int((time.monotonic() - began) * 1000),
         warnings=warnings or None,
     )

@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from models.bounds import CONFIG, cut
 from models.work.routines.document import AgentRunStep, CallPipelineStep, HttpStep, Routine, Step, TransformStep
 from models.work.routines.reading import read_routine
 from models.work.routines.sites import sites
 from models.work.routines.templates import SKIPPED, RenderedTooLargeError, Values, render
 from resolvers.instance.ports import RoutineTrial, TriedStep, WalkedRoutine, WalkedStep
+from resolvers.rules.content_scan import scan
 from runtime.work.evaluation import Evaluator
 from runtime.work.routines.conditions import is_met
 from runtime.work.routines.failures import StepError
+from runtime.work.routines.recorded import storable
 from runtime.work.routines.requests import RequestPolicy, send
 from runtime.work.routines.transforming import transform
 
@@ -95,6 +98,8 @@ async def attempt(trial: RoutineTrial, step_id: str) -> TriedStep:
     """One attempt at a step, without its condition, hooks and retries, and without writing state."""
     routine = (await asyncio.to_thread(read_routine, trial.source)).routine
     step = next(each for each in routine.steps if each.id == step_id)
+    if isinstance(step, AgentRunStep):
+        return await asyncio.to_thread(_prompt, routine, step, trial)
     try:
         async with asyncio.timeout(LONGEST_ATTEMPT):
             return TriedStep(await _attempted(routine, step, trial))
@@ -102,6 +107,20 @@ async def attempt(trial: RoutineTrial, step_id: str) -> TriedStep:
         return TriedStep(error=str(error))
     except TimeoutError:
         return TriedStep(error=f"the step takes more than {LONGEST_ATTEMPT:g} seconds")
+
+
+def _prompt(routine: Routine, step: AgentRunStep, trial: RoutineTrial) -> TriedStep:
+    """What the agent is to be asked, with the guard of a run (contract: routines-dsl.document.guardrails)."""
+    try:
+        prompt = render(trial.prompts.get(step.id, step.prompt), _values(trial, trial.outputs))
+    except RenderedTooLargeError as error:
+        return TriedStep(error=str(error))
+    if not prompt.strip():
+        return TriedStep(error="the prompt is empty")
+    found = scan(prompt) if routine.guardrails.input.prompt_injection.action == "block" else None
+    if found is not None:
+        return TriedStep(error=f"the prompt may try to steer the agent ({found.pattern})")
+    return TriedStep(prompt=cut(storable(prompt), CONFIG))
 
 
 async def _attempted(routine: Routine, step: Any, trial: RoutineTrial) -> str:

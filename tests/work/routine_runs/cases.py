@@ -87,6 +87,11 @@ def ended_routine_run(plot: Plot) -> RoutineRun:
 
 
 @entity
+def running_routine_run(plot: Plot) -> RoutineRun:
+    return _run(plot, routine_id=plot["runnable_routine"].id, current_step_id="a")
+
+
+@entity
 def queued_routine_run(plot: Plot) -> RoutineRun:
     """It waits for its time, as a part of a batch."""
     return _run(
@@ -179,14 +184,20 @@ RECIPES = {
     "routines.run_batch": _neap(items=[{"inputs": {"x": "low"}}]),
     "routines.batch": Recipe(BATCH, chosen=frozenset({"batch_id"})),
     "routines.cancel_batch": Recipe(BATCH, chosen=frozenset({"batch_id"})),
-    "routines.bulk_replay": Recipe(ids={"run_ids": "ended_routine_run"}),
+    "routines.bulk_replay": Recipe(
+        {"run_ids": lambda world: [world.home["ended_routine_run"].id]}, chosen=frozenset({"run_ids"})
+    ),
     "routines.pending_cancel": Recipe(
         {"pending_id": lambda world: world.home["queued_routine_run"].id}, chosen=frozenset({"pending_id"})
     ),
     "internal.pipelines.test_run": Recipe({"definition": DEFINITION}, ids={"author_crew_id": "crew"}),
     "internal.pipelines.save": Recipe(
-        {"slug": "nip", "definition": DEFINITION, "save_token": _token},
-        ids={"author_crew_id": "crew", "author_agent_id": "agent"},
+        {
+            "slug": "nip",
+            "definition": DEFINITION,
+            "save_token": _token,
+            "author_crew_id": lambda world: world.home["crew"].id,
+        },
         chosen=frozenset({"author_chat_id", "author_run_id"}),
     ),
     "internal.pipelines.run": _neap(inputs={}),

@@ -50,7 +50,7 @@ async def test_each_item_is_a_run_or_an_error(yard: RoutineYard) -> None:
     progress = await yard.ask(routine_runs.get_routine_batch, {"batch_id": made["batch_id"]})
     assert (progress["count"], progress["completed"], progress["queued"]) == (3, 3, 0)
     log = await yard.found(
-        "SELECT * FROM audit_logs WHERE action = 'routine_batch.started' AND entity_id = $1", routine.id
+        "SELECT * FROM audit_logs WHERE action = 'routine.batch_started' AND entity_id = $1", routine.id
     )
     assert log is not None
     types = [type_ for type_, _ in await yard.events_of(good[0]["run_id"])]
