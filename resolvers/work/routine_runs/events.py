@@ -117,7 +117,7 @@ class RoutineBatchCancelled(Event, type="pipeline.batch.cancelled", channel=WORK
     pipeline_id: str
     pipeline_slug: str
     run_count: int
-    batch_id: str
+    batch_id: str | None = None
 
 
 class ChainDepthExceeded(Event, type="automation.depth_exceeded", channel=WORKSPACE):

@@ -240,6 +240,7 @@ async def record_step_try(ctx: Context, routine: SavedRoutine, data: RoutineStep
     "routines.step_run",
     Action.CREATE,
     subject=ROUTINE,
+    audit="routine.step_executed",
     errors=(Code.CONFLICT, Code.NOT_FOUND, Code.UNPROCESSABLE, Code.BAD_GATEWAY, Code.UNAVAILABLE),
     late=True,
 )
