@@ -200,10 +200,10 @@ class RoutineRun(TenantTable, Timestamps, table=True):
     batch_id: str | None = text_field(ID, default=None, holds=NOTHING)
     fire_at: datetime | None = time_field(default=None)
     expires_at: datetime | None = time_field(default=None)
-    priority: int = 0
+    priority: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     debounce_key: str | None = text_field(LINE, default=None, holds=MENTIONS)
-    merges: int = 0
-    chain_depth: int = 0
+    merges: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    chain_depth: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
 
 ROUTINE_RUN_STATES = Machine(

@@ -295,7 +295,7 @@ class Containers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RoutineTrial:
-    """The definition of a routine and the values that its texts are given. `prompts` replace those of steps, by id.
+    """The definition of a routine, and values for its texts. `prompts` replace prompts of steps, by their ids.
     `network` and `domains` are of the author crew; None without one.
     """
 
@@ -312,7 +312,7 @@ class RoutineTrial:
 
 @dataclass(frozen=True, slots=True)
 class WalkedStep:
-    """A step that a run would execute. `prompt`: what an agent would be asked."""
+    """A step that a run would execute. `prompt`: the text for an agent."""
 
     id: str
     type: str
@@ -337,8 +337,8 @@ class WalkedRoutine:
 
 @dataclass(frozen=True, slots=True)
 class TriedStep:
-    """The outcome of one step that was executed by itself, or the reason why it failed. `prompt`: what an agent is to
-    be asked; the caller asks it.
+    """The outcome of one step that was executed by itself, or the reason why it failed. `prompt`: the text for an
+    agent, whom the caller asks.
     """
 
     output: str = ""

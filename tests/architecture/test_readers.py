@@ -31,7 +31,7 @@ UNREAD = {
         "actor_user_id actor_kind action target_user_id details",
         "who has read cards, for the operator",
     ),
-    "routine_step_overrides": ("model_override prompt", "no operation sets them yet"),
+    "routine_step_overrides": ("model_override", "no operation sets it yet"),
     "routine_trust_grants": (
         "definition_hash expires_at granted_at granted_by_user_id max_uses prior_approvals reason "
         "revoke_reason revoked_at revoked_by_user_id routine_id step_id uses",
@@ -87,7 +87,6 @@ SHOWN: dict[str, str] = {
     "projects": "description icon health start_date target_date",
     "recurring_issues": "last_run",
     "push_subscriptions": "label last_error last_success_at",
-    "routine_runs": "error_fingerprint",
     "routine_waitpoints": "prompt timeout_at decided_at decided_by_user_id comment",
     "routines": "authored_via color icon last_invocation_status",
     "runners": "seen_at refused_at",

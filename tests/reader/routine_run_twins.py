@@ -34,8 +34,11 @@ def _outputs(store: Store, _: Asker, run: Row) -> dict[str, Any]:
 
 
 def _issue(store: Store, asker: Asker, run: Row) -> str:
+    named = run["triggered_by_id"]
+    if run["triggered_via"] != "issue" or named is None:
+        return ""
     known = [row["identifier"] for row in store.live("missions") if row["workspace_id"] == run["workspace_id"]]
-    return str(run["triggered_by_id"]) if run["triggered_via"] == "issue" and run["triggered_by_id"] in known else ""
+    return str(named) if named in known else ""
 
 
 def _crew(store: Store, _: Asker, waitpoint: Row) -> Any:

@@ -84,6 +84,7 @@ OF_ONE = {
     ("Query", "agentPersonaVersions"): ("agentId", "Agent.personaVersions"),
     ("Query", "webhookReceipts"): ("agentId", "Agent.chats"),
     ("Query", "routineVersions"): ("slug", "Routine.versions"),
+    ("Query", "routineRunRecords"): ("slug", "Routine.runs"),
 }
 
 

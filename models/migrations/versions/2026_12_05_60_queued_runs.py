@@ -1,6 +1,6 @@
 """Runs of routines that have not begun: their time, place, batch and chain."""
 
-from models.migrations.revisions import build_index, execute
+from models.migrations.revisions import execute
 
 revision = "2026_12_05_60"
 down_revision = "2026_12_05_21"
@@ -19,20 +19,3 @@ def upgrade() -> None:
             ADD COLUMN merges integer DEFAULT 0 NOT NULL,
             ADD COLUMN chain_depth integer DEFAULT 0 NOT NULL;
     """)
-    build_index("routine_runs_queued_idx", "routine_runs (workspace_id, fire_at, id) WHERE status = 'queued'")
-    build_index(
-        "routine_runs_queued_key_idx",
-        "routine_runs (workspace_id, concurrency_key, priority DESC, fire_at, id)"
-        " WHERE status = 'queued' AND concurrency_key IS NOT NULL",
-    )
-    build_index(
-        "routine_runs_debounce_idx",
-        "routine_runs (workspace_id, routine_id, debounce_key) WHERE status = 'queued' AND debounce_key IS NOT NULL",
-    )
-    build_index(
-        "routine_runs_batch_id_idx", "routine_runs (workspace_id, batch_id, fire_at, id) WHERE batch_id IS NOT NULL"
-    )
-    build_index(
-        "routine_runs_fingerprint_idx",
-        "routine_runs (workspace_id, error_fingerprint, started_at, id) WHERE error_fingerprint IS NOT NULL",
-    )

@@ -48,7 +48,6 @@ from resolvers.work.routine_runs.trials import (
     RoutineStepRun,
     RoutineTested,
     dry_run_routine,
-    record_step_try,
     run_routine_step,
     test_run_routine,
 )

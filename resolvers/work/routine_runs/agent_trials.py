@@ -13,8 +13,20 @@ from models.bounds import CONFIG
 from models.resources.costs import ModelCall
 from models.staff.runs import Run, RunStatus
 from models.work.saved_routines import SavedRoutine
-from resolvers.kernel import NO_SURFACE, Action, Code, Context, Id, Input, Output, Text, Topic, command
-from resolvers.kernel.background.clocks import AcrossWorkspaces, across_workspaces
+from resolvers.kernel import (
+    NO_SURFACE,
+    AcrossWorkspaces,
+    Action,
+    Code,
+    Context,
+    Id,
+    Input,
+    Output,
+    Text,
+    Topic,
+    across_workspaces,
+    command,
+)
 from resolvers.kernel.store.bus import bus
 from resolvers.staff.runs.cancelling import NEVER_RAN, ask_to_cancel, waits
 from resolvers.staff.runs.events import RUN_ENDS, RUN_STARTS
@@ -77,7 +89,7 @@ async def ask_agent(ctx: Context, routine: SavedRoutine, data: AgentToTry) -> Ag
 
 @command("routines.step_withdraw", Action.CREATE, emits=RUN_ENDS, errors=(Code.NOT_FOUND,), surfaces=NO_SURFACE)
 async def withdraw_agent(ctx: Context, data: TrialOfAgent) -> AgentTried:
-    """Stop the agent of a step that nobody waits for any more."""
+    """Stop the agent of a step for which the caller waits no longer."""
     run = await ctx.get(Run, data.run_id, lock=True)
     if run.trigger_type == TRIAL and waits(run):
         await end_run(ctx, run.id, NEVER_RAN)

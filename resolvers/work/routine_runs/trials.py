@@ -52,7 +52,7 @@ GivenInputs = Annotated[dict[str, Any], within(PAYLOAD), ENDS]
 
 
 class WouldExecute(Output):
-    """A step that a run would execute. `would_pass`: what an agent would be asked, with its values."""
+    """A step that a run would execute. `would_pass`: the text for an agent, with its values."""
 
     step_id: str
     step_type: str
@@ -202,7 +202,7 @@ async def _tested(ctx: Context, source: str, crew_id: str | None) -> RoutineDefi
     late=True,
 )
 async def dry_run_routine(ctx: Context, routine: SavedRoutine, data: RunRoutineDry) -> RoutineDryRun:
-    """Walk through a routine without executing it.
+    """Test a routine without executing it.
 
     Lists the steps that a run with these inputs would execute: conditions are judged and texts rendered, with
     `<dry-run>` as the output of each step. No step is executed, nothing is stored, and nothing is spent. Also for a
@@ -241,11 +241,11 @@ async def record_step_try(ctx: Context, routine: SavedRoutine, data: RoutineStep
     Action.CREATE,
     subject=ROUTINE,
     audit="routine.step_executed",
-    errors=(Code.CONFLICT, Code.NOT_FOUND, Code.UNPROCESSABLE, Code.BAD_GATEWAY, Code.UNAVAILABLE),
+    errors=(Code.CONFLICT, Code.UNPROCESSABLE, Code.BAD_GATEWAY, Code.UNAVAILABLE),
     late=True,
 )
 async def run_routine_step(ctx: Context, routine: SavedRoutine, data: RunRoutineStep) -> RoutineStepRun:
-    """Execute one step of a routine by itself.
+    """Run one step of a routine by itself.
 
     The step reaches out as in a run, within the network of the crew and the routine's targets, but once, without its
     condition, hooks and retries; its state is not written, and no run is recorded. The log records who executed which

@@ -110,7 +110,7 @@ async def attempt(trial: RoutineTrial, step_id: str) -> TriedStep:
 
 
 def _prompt(routine: Routine, step: AgentRunStep, trial: RoutineTrial) -> TriedStep:
-    """What the agent is to be asked, with the guard of a run (contract: routines-dsl.document.guardrails)."""
+    """The text for an agent, with the guard of a run (contract: routines-dsl.document.guardrails)."""
     try:
         prompt = render(trial.prompts.get(step.id, step.prompt), _values(trial, trial.outputs))
     except RenderedTooLargeError as error:
