@@ -89,7 +89,7 @@ async def ask_agent(ctx: Context, routine: SavedRoutine, data: AgentToTry) -> Ag
 
 @command("routines.step_withdraw", Action.CREATE, emits=RUN_ENDS, errors=(Code.NOT_FOUND,), surfaces=NO_SURFACE)
 async def withdraw_agent(ctx: Context, data: TrialOfAgent) -> AgentTried:
-    """Stop the agent of a step for which the caller waits no longer."""
+    """Stop the agent of a step for which no caller waits."""
     run = await ctx.get(Run, data.run_id, lock=True)
     if run.trigger_type == TRIAL and waits(run):
         await end_run(ctx, run.id, NEVER_RAN)

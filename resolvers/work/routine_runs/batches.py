@@ -228,8 +228,8 @@ async def cancel_routine_batch(ctx: Context, data: ByBatch) -> RoutineBatchStopp
 def _faults_of(
     source: str, items: Sequence[Mapping[str, Any]]
 ) -> tuple[tuple[tuple[str, ...], tuple[str, ...]] | None, list[str]]:
-    """What the definition needs, and of each item the reason why it cannot start, or an empty text. The definition is
-    read once.
+    """The needs of the definition, and of each item the reason why it cannot start, or an empty text. The definition
+    is read once.
     """
     from models.work.routines.faults import RefusedRoutine
     from models.work.routines.inputs import RefusedInputs, merge_inputs

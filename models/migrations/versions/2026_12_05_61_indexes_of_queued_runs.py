@@ -2,7 +2,7 @@
 
 from models.migrations.revisions import build_index
 
-revision = "2026_12_05_60_1"
+revision = "2026_12_05_61"
 down_revision = "2026_12_05_60"
 branch_labels = None
 depends_on = None
