@@ -182,13 +182,17 @@ async def _agents_end(request: Request, answer: Answer) -> Reply:
 
 
 async def _started(request: Request, answer: Answer) -> Reply:
-    """The result of the run, or when a deferred one begins (contract: routines.run)."""
+    """The result of the run, or when a deferred one begins (contract: routines.run). A caller who may not read runs
+    gets the id of a deferred one.
+    """
     begun = orjson.loads(answer.body or b"{}")
     if begun.get("pending_id") is None:
         return await _at_its_end(request, answer)
-    named = {"id": begun["run_id"]}
-    found = await routine_runs.get_routine_run(request.caller, named, _scheduled(), place=request.place)
-    return Reply(202, found.body or b"", _headers(answer))
+    named, body = {"id": begun["run_id"]}, orjson.dumps({"status": "SCHEDULED", "pending_id": begun["pending_id"]})
+    with contextlib.suppress(Refusal):
+        found = await routine_runs.get_routine_run(request.caller, named, _scheduled(), place=request.place)
+        body = found.body or body
+    return Reply(202, body, _headers(answer))
 
 
 async def _at_its_end(request: Request, answer: Answer) -> Reply:

@@ -56,10 +56,12 @@ async def look(ctx: Context, run_id: str) -> QueuedRun | None:
 
 async def start_queued(ctx: Context, run_id: str, version: RoutineVersion, prepared: "PreparedRun") -> datetime | None:
     """Begins a run, or returns the time at which it looks for a place again. Raises a Refusal if it cannot begin."""
-    if await _queued(ctx, run_id) is None:
+    seen = await ctx.select(RoutineRun, col(RoutineRun.id) == run_id).first()
+    is_member = seen is not None and await may_start(ctx, seen.invoking_user_id)  # locked ahead of the run
+    run = await _queued(ctx, run_id)
+    if run is None:
         return None
-    run = await ctx.get(RoutineRun, run_id)
-    if not await may_start(ctx, run.invoking_user_id):
+    if not is_member:
         raise Refusal(Code.FORBIDDEN, NO_MEMBER)
     routine = await admitted(ctx, version)
     await check_needs(ctx, routine.author_crew_id, prepared.integrations, prepared.credentials)

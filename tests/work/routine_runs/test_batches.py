@@ -4,13 +4,17 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 
 from models.people.workspaces import Role
 from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
+from resolvers.kernel.declarations.operation import Answer
 from resolvers.work import routine_runs
 from resolvers.work.routine_runs.batches import MOST_ITEMS
-from rest_compat.work.routine_runs import PendingRoutineRunJSON, StartedRoutineRunJSON
+from rest_compat.http.table import Request
+from rest_compat.work.routine_runs import PendingRoutineRunJSON, StartedRoutineRunJSON, _started
 from tests.every import each_of
 from tests.work.routine_runs.yard import Counting, RoutineYard, http, leave, text
 
@@ -152,6 +156,20 @@ async def test_a_deferred_run_is_pending_until_it_begins(yard: RoutineYard) -> N
     for id in (found["id"], "pnd_none"):
         answer = await refused(yard.ask(routine_runs.cancel_pending_routine_run, {"pending_id": id}))
         assert answer.code is Code.NOT_FOUND
+
+
+async def test_rest_answers_when_a_deferred_run_begins(yard: RoutineYard) -> None:
+    routine = await yard.routine(text("a", "b"))
+    raw: dict[str, Any] = {"slug": routine.slug, "debounce_key": "k", "delay_seconds": 600, "priority": 2}
+    for caller, coalesced in ((yard.estate.caller, False), (yard.estate.caller, True), (Caller.nobody(), None)):
+        begun = await yard.ask(routine_runs.run_routine, raw, StartedRoutineRunJSON)
+        request = Request("POST", "/run", {}, {}, b"", caller, yard.estate.workspace.id)
+        reply = await _started(request, Answer(orjson.dumps(begun)))
+        told = orjson.loads(reply.body)
+        assert (reply.status, told["status"], told["pending_id"]) == (202, "SCHEDULED", begun["pending_id"])
+        if coalesced is not None:
+            assert told.keys() == {"status", "pending_id", "fire_at", "coalesced", "priority"}
+            assert (told["coalesced"], told["priority"]) == (coalesced, 2)
 
 
 async def test_a_debounce_key_merges_starts(yard: RoutineYard) -> None:
