@@ -190,6 +190,7 @@ CHILDREN = {
         "SELECT assignment_id AS key FROM runs",
     ),
     ("Routine", "versions"): ("routines", "p.slug", "SELECT routine_id AS key FROM routine_versions"),
+    ("Routine", "runs"): ("routines", "p.slug", "SELECT routine_id AS key FROM routine_runs"),
     ("Mission", "checkpoints"): (LIVE_MISSIONS, "p.crew_id", "SELECT mission_id AS key FROM checkpoints"),
 }
 """Where there are pages below a row: its table, what else it is known by, and the rows below."""

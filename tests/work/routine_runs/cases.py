@@ -181,6 +181,9 @@ RECIPES = {
     "routines.dry_run": _neap(),
     "routines.step_run": _neap(step_id="a"),
     "routines.step_try": _neap(step_id="a", step_type="transform"),
+    "routines.step_ask": _neap(
+        step_id="a", step_type="agent_run", agent_slug=lambda world: world.home["agent"].slug, prompt="Hoist"
+    ),
     "routines.run_batch": _neap(items=[{"inputs": {"x": "low"}}]),
     "routines.batch": Recipe(BATCH, chosen=frozenset({"batch_id"})),
     "routines.cancel_batch": Recipe(BATCH, chosen=frozenset({"batch_id"})),
