@@ -34,6 +34,7 @@ from resolvers.kernel.store.database import database
 from resolvers.live import ChatLine, attendance, hub, presence
 from resolvers.oversight.instance_settings.following import SettingsFollowing
 from resolvers.staff.chats import streaming
+from runtime.work.trials import Trials
 
 COLLECT = (5_000, 4)
 """Thresholds of the collector: requests leave few cycles behind, so it looks for them every 5,000 objects instead of
@@ -70,6 +71,7 @@ def start(settings: Settings, passwords: Passwords) -> Instance:
     instance.bootstrap_token = crypto.setup_token(secret)
     signer = crypto.Signer(secret, keys.still_good(settings))
     instance.mailer = mailer_of(settings)
+    instance.trials = Trials()
     instance.start(
         settings,
         signer,

@@ -95,6 +95,11 @@ def new_run_id() -> str:
     return f"run_{new_id()}"
 
 
+def new_batch_id() -> str:
+    """`batch_` and a cuid (contract: routines.run_batch)."""
+    return f"batch_{new_id()}"
+
+
 def new_token() -> str:
     """32 hexadecimal digits: who knows them may decide (contract: waitpoints)."""
     return secrets.token_hex(TOKEN // 2)
@@ -104,10 +109,12 @@ class RoutineRun(TenantTable, Timestamps, table=True):
     """The definition is the version of the routine with `definition_hash`, whichever is the head. `state` and
     `overrides` are the routine's, as they were when the run began. `stopping_at`: when someone asked to cancel it.
 
+    A queued run has not begun: it begins at `fire_at`, with the definition that the routine has then, and is cancelled
+    if it has not begun at `expires_at`. `merges`: how often a later start with its `debounce_key` took its place.
     `schedule_id` and `webhook_id` name the trigger, and of a schedule its state, too. `restricted`: its inputs came
-    from outside. `chain_depth`: how many runs called each other by webhooks before it. `reserved_usd`: the part of the
-    routine's monthly budget that it may spend; 0 without a hard stop. `started_metadata`: the metadata that it executes
-    with, if `run_metadata` was changed meanwhile.
+    from outside. `chain_depth`: how many runs led to it, each by a webhook or an agent of the one before.
+    `reserved_usd`: the part of the routine's monthly budget that it may spend; 0 without a hard stop.
+    `started_metadata`: the metadata that it executes with, if `run_metadata` was changed meanwhile.
     """
 
     __tablename__ = "routine_runs"
@@ -125,6 +132,45 @@ class RoutineRun(TenantTable, Timestamps, table=True):
             "workspace_id",
             "concurrency_key",
             postgresql_where=text("status = 'running' AND concurrency_key IS NOT NULL"),
+        ),
+        Index(
+            "routine_runs_queued_idx",
+            "workspace_id",
+            "fire_at",
+            "id",
+            postgresql_where=text("status = 'queued'"),
+        ),
+        Index(
+            "routine_runs_queued_key_idx",
+            "workspace_id",
+            "concurrency_key",
+            text("priority DESC"),
+            "fire_at",
+            "id",
+            postgresql_where=text("status = 'queued' AND concurrency_key IS NOT NULL"),
+        ),
+        Index(
+            "routine_runs_debounce_idx",
+            "workspace_id",
+            "routine_id",
+            "debounce_key",
+            postgresql_where=text("status = 'queued' AND debounce_key IS NOT NULL"),
+        ),
+        Index(
+            "routine_runs_batch_id_idx",
+            "workspace_id",
+            "batch_id",
+            "fire_at",
+            "id",
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
+        Index(
+            "routine_runs_fingerprint_idx",
+            "workspace_id",
+            "error_fingerprint",
+            "started_at",
+            "id",
+            postgresql_where=text("error_fingerprint IS NOT NULL"),
         ),
         Index("routine_runs_invoking_crew_id_idx", "workspace_id", "invoking_crew_id"),
         Index("routine_runs_invoking_agent_id_idx", "workspace_id", "invoking_agent_id"),
@@ -200,13 +246,21 @@ class RoutineRun(TenantTable, Timestamps, table=True):
     invoking_crew_id: str | None = None
     invoking_agent_id: str | None = None
     replay_of: str | None = text_field(ID, default=None, holds=NOTHING)
+    batch_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    fire_at: datetime | None = time_field(default=None)
+    expires_at: datetime | None = time_field(default=None)
+    priority: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    debounce_key: str | None = text_field(LINE, default=None, holds=MENTIONS)
+    merges: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
 
 ROUTINE_RUN_STATES = Machine(
     RoutineRun,
     "status",
     {
-        RoutineRunStatus.queued: frozenset({RoutineRunStatus.running}),
+        RoutineRunStatus.queued: frozenset(
+            {RoutineRunStatus.running, RoutineRunStatus.failed, RoutineRunStatus.cancelled}
+        ),
         RoutineRunStatus.running: frozenset(
             {
                 RoutineRunStatus.waiting,
@@ -236,7 +290,7 @@ ROUTINE_RUN_STATES = Machine(
     },
     called="Run",
 )
-"""contract: routines-dsl.states.Run"""
+"""contract: routines-dsl.states.Run, and of a queued run PendingRun"""
 
 
 class RoutineRunStep(TenantTable, table=True):

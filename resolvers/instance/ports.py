@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from models.bounds import cut
 from resolvers.instance.mcp_programs import Line
@@ -291,6 +291,69 @@ class Containers(Protocol):
 
     async def prune(self, workspace_id: str, removed: list[str], *, outdated: bool) -> None:
         """Removes all containers of the workspace, or the outdated ones; appends the name of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutineTrial:
+    """The definition of a routine, and values for its texts. `prompts` replace prompts of steps, by their ids.
+    `network` and `domains` are of the author crew; None without one.
+    """
+
+    source: str
+    run_id: str
+    inputs: Mapping[str, Any]
+    env: Mapping[str, str]
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    state: Mapping[str, str] = field(default_factory=dict)
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    network: Any = None
+    domains: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WalkedStep:
+    """A step that a run would execute. `prompt`: the text for an agent."""
+
+    id: str
+    type: str
+    agent: str | None = None
+    routine: str | None = None
+    prompt: str = ""
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WalkedRoutine:
+    """The steps that a run would execute, and the outputs that later steps would read. `failed_at`: the step whose
+    texts cannot be rendered.
+    """
+
+    steps: Sequence[WalkedStep]
+    outputs: Mapping[str, str]
+    output: str = ""
+    failed_at: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TriedStep:
+    """The outcome of one step that was executed by itself, or the reason why it failed. `prompt`: the text for an
+    agent, whom the caller asks.
+    """
+
+    output: str = ""
+    error: str = ""
+    prompt: str = ""
+
+
+class RoutineTrials(Protocol):
+    """Tries routines and their steps, outside of runs. Nothing is recorded."""
+
+    async def walk(self, trial: RoutineTrial) -> WalkedRoutine:
+        """Renders all texts and judges all conditions, and executes nothing. Raises NotRun if too many are tried."""
+
+    async def attempt(self, trial: RoutineTrial, step_id: str) -> TriedStep:
+        """Executes one step of the top level, once. Raises NotRun if too many are tried."""
 
 
 class InUse(Exception):

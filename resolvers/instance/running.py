@@ -11,7 +11,16 @@ from resolvers.instance.license import LicenseState, Licensing
 from resolvers.instance.live_settings import overridden
 from resolvers.instance.outbound import Outbound
 from resolvers.instance.passwords import Passwords
-from resolvers.instance.ports import Commands, Containers, Mailer, NoReleases, Programs, Releases, Terminals
+from resolvers.instance.ports import (
+    Commands,
+    Containers,
+    Mailer,
+    NoReleases,
+    Programs,
+    Releases,
+    RoutineTrials,
+    Terminals,
+)
 from resolvers.instance.settings import Settings
 from resolvers.instance.store import LocalStore, Store
 from resolvers.instance.vault import Vault
@@ -33,6 +42,7 @@ class Instance:
     terminals: Terminals | None = None  # None: there are no terminals in this process
     programs: Programs | None = None  # None: no programs are started in this process
     containers: Containers | None = None  # None: no engine is configured
+    trials: RoutineTrials | None = None  # None: routines are not tried in this process
     http: type[Outbound] = Outbound
     completions: Completions = field(default_factory=HttpCompletions)
     jobs_failing_since: float | None = None  # monotonic seconds; None: nothing keeps this process from background jobs

@@ -13,16 +13,19 @@ from resolvers.kernel.ground.policy import GATES, Action
 from resolvers.kernel.reader.graph import visible_of
 from rest_compat import ws
 from rest_compat.http.dispatch import workspace_in_body
+from rest_compat.http.spans import workspace_and_definition
 from rest_compat.http.table import Route
 
 ROUTES: tuple[Route, ...] = tuple(route for domain in modules_in("rest_compat") for route in domain.ROUTES)
 
 
+IN_BODY = (workspace_in_body, workspace_and_definition)
+
+
 def scope_of(op: Operation[Any], routes: list[Route]) -> str:
     """The source of the workspace, in the words of the contract; for machines it is the row or the body."""
     if op.tenancy is Tenancy.NONE or (
-        op.auth is Auth.INTERNAL
-        and (isinstance(op.tenancy, Entity) or any(route.reads is workspace_in_body for route in routes))
+        op.auth is Auth.INTERNAL and (isinstance(op.tenancy, Entity) or any(route.reads in IN_BODY for route in routes))
     ):
         return "none"
     if isinstance(op.tenancy, Entity):

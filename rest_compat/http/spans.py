@@ -31,6 +31,14 @@ def with_text(*path: str) -> Reading:
     return read
 
 
+def workspace_and_definition(request: Request) -> dict[str, Any]:
+    """For routes of agents whose body names the workspace, and has a definition, of which the text is read."""
+    raw = with_text("definition")(request)
+    if isinstance(raw.get("workspace_id"), str):
+        request.place = raw["workspace_id"]
+    return raw
+
+
 def text_at(body: str, path: tuple[str, ...]) -> str | None:
     """The text of the value in a valid JSON object; of a repeated key, the last one. None for one nested too deep."""
     start, end = _behind(body, 0), len(body)

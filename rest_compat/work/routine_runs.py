@@ -5,6 +5,8 @@ import re
 from functools import cache
 from typing import Annotated, Any, Final
 
+import orjson
+
 from models.work.routine_runs import RoutineRun, Waitpoint
 from resolvers.errors import Refusal
 from resolvers.kernel.declarations.operation import Answer
@@ -12,11 +14,13 @@ from resolvers.kernel.reader import Shape
 from resolvers.staff.crews.git import GitDiff
 from resolvers.work import routine_runs
 from resolvers.work.routine_runs.ending import LONGEST_WAIT, wait_for_end
-from rest_compat.http.dispatch import body_if_any
+from rest_compat.http.dispatch import body_if_any, workspace_in_body
 from rest_compat.http.envelopes import SHOWN, Envelope
 from rest_compat.http.errors import JSON
+from rest_compat.http.spans import with_text, workspace_and_definition
 from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, Fixed, From, Reply, Request, Wire, shape_of
 from rest_compat.people.workspaces import WORKSPACE
+from rest_compat.work.routines import RoutineJSON, RoutineRowJSON
 
 INVOKING = {"invoking_crew_id": b"x-crewship-invoking-crew", "invoking_agent_id": b"x-crewship-invoking-agent"}
 
@@ -79,9 +83,9 @@ class StartedRoutineRunJSON(Wire, of=RoutineRun):
 
     fields = """
         run_id pipeline_id pipeline_slug status output step_outputs duration_ms cost_usd failed_at_step error_message
-        waitpoint_token current_step
+        waitpoint_token current_step pending_id
     """
-    absent = "failed_at_step error_message waitpoint_token current_step"
+    absent = "failed_at_step error_message waitpoint_token current_step pending_id"
     run_id: Annotated[str, From("id")]
     pipeline_id: Annotated[str, From("routine_id")]
     pipeline_slug: Annotated[str, From("routine_slug")]
@@ -114,6 +118,23 @@ class ActiveRoutineRunJSON(Wire, of=RoutineRun):
     concurrency_key: Annotated[str, From("concurrency_key_text")]
 
 
+class PendingRoutineRunJSON(Wire, of=RoutineRun):
+    """`run_id` is the id of the run, before and after it begins."""
+
+    fields = "id pipeline_slug debounce_key priority fire_at run_id batch_id"
+    absent = "debounce_key batch_id"
+    id: Annotated[str, From("pending_id")]
+    pipeline_slug: Annotated[str, From("routine_slug")]
+    run_id: Annotated[str, From("id")]
+
+
+class ScheduledRoutineRunJSON(Wire, of=RoutineRun):
+    """A deferred run. `coalesced` is true if it was pending before, and has these inputs now."""
+
+    fields = "status pending_id fire_at coalesced priority"
+    status: Annotated[str, Fixed('"SCHEDULED"')]
+
+
 class WaitpointJSON(Wire, of=Waitpoint):
     """`token` is null for members who may not decide."""
 
@@ -139,6 +160,11 @@ def _result() -> Shape | None:
     return shape_of(StartedRoutineRunJSON)
 
 
+@cache
+def _scheduled() -> Shape | None:
+    return shape_of(ScheduledRoutineRunJSON)
+
+
 def patience_of(prefer: bytes) -> float:
     """Seconds that a caller waits (RFC 7240): `respond-async` is none, `wait=` names them."""
     if _AT_ONCE.search(prefer):
@@ -147,18 +173,45 @@ def patience_of(prefer: bytes) -> float:
     return LONGEST_WAIT if named is None else min(int(named[1]), LONGEST_WAIT)
 
 
-async def at_its_end(request: Request, answer: Answer) -> Reply:
-    """The result of the run (contract: routines.run). A caller who may not read runs gets it as it began."""
+async def _agents_end(request: Request, answer: Answer) -> Reply:
+    """The result of the run that an agent has started."""
+    seconds, read = patience_of(request.headers.get(b"prefer", b"")), routine_runs.get_agent_routine_run
     body: bytes = answer.body or b""
-    headers = [JSON, *([(b"idempotent-replayed", b"true")] if answer.replayed else [])]
+    if seconds > 0:
+        body = await wait_for_end(request.caller, body, _result(), request.place, seconds, read)
+    return Reply(200, body, _headers(answer))
+
+
+async def _started(request: Request, answer: Answer) -> Reply:
+    """The result of the run, or when a deferred one begins (contract: routines.run). A caller who may not read runs
+    gets the id of a deferred one.
+    """
+    begun = orjson.loads(answer.body or b"{}")
+    if begun.get("pending_id") is None:
+        return await at_its_end(request, answer)
+    named, body = {"id": begun["run_id"]}, orjson.dumps({"status": "SCHEDULED", "pending_id": begun["pending_id"]})
+    with contextlib.suppress(Refusal):
+        found = await routine_runs.get_routine_run(request.caller, named, _scheduled(), place=request.place)
+        body = found.body or body
+    return Reply(202, body, _headers(answer))
+
+
+async def at_its_end(request: Request, answer: Answer) -> Reply:
+    """The result of the run. A caller who may not read runs gets it as it began."""
+    body: bytes = answer.body or b""
     seconds = patience_of(request.headers.get(b"prefer", b""))
     if seconds > 0:
         with contextlib.suppress(Refusal):
             body = await wait_for_end(request.caller, body, _result(), request.place, seconds)
-    return Reply(200, body, headers)
+    return Reply(200, body, _headers(answer))
+
+
+def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    return [JSON, *([(b"idempotent-replayed", b"true")] if answer.replayed else [])]
 
 
 PIPELINES = f"{WORKSPACE}/pipelines"
+INTERNAL = "/api/v1/internal/pipelines"
 RUN = f"{WORKSPACE}/pipeline-runs/{{runId}}"
 OVERRIDE = f"{PIPELINES}/{{slug}}/steps/{{stepId}}/override"
 ROUTES = (
@@ -167,7 +220,28 @@ ROUTES = (
         routine_runs.run_routine,
         StartedRoutineRunJSON,
         reads=invoked,
-        answers=at_its_end,
+        answers=_started,
+        or_status=202,
+    ),
+    POST(f"{PIPELINES}/{{slug}}/run_batch", routine_runs.run_routine_batch, routine_runs.RoutineBatchStarted),
+    GET(f"{PIPELINES}/batches/{{batchId}}", routine_runs.get_routine_batch, routine_runs.RoutineBatch),
+    POST(
+        f"{PIPELINES}/batches/{{batchId}}/cancel", routine_runs.cancel_routine_batch, routine_runs.RoutineBatchStopped
+    ),
+    POST(
+        f"{PIPELINES}/test_run",
+        routine_runs.test_run_routine,
+        routine_runs.RoutineTested,
+        reads=with_text("definition"),
+    ),
+    POST(f"{PIPELINES}/{{slug}}/dry_run", routine_runs.dry_run_routine, routine_runs.RoutineDryRun, reads=body_if_any),
+    POST(f"{PIPELINES}/{{slug}}/step_run", routine_runs.run_routine_step, routine_runs.RoutineStepRun),
+    POST(f"{PIPELINES}/runs/bulk_replay", routine_runs.replay_routine_runs, routine_runs.RoutineRunsReplayed),
+    GET(f"{PIPELINES}/pending", routine_runs.list_pending_routine_runs, list[PendingRoutineRunJSON]),
+    POST(
+        f"{PIPELINES}/pending/{{pendingId}}/cancel",
+        routine_runs.cancel_pending_routine_run,
+        routine_runs.PendingRoutineRunCancelled,
     ),
     POST(f"{PIPELINES}/{{slug}}/disable", routine_runs.disable_routine, routine_runs.RoutineDisabled),
     POST(f"{PIPELINES}/runs/{{runId}}/cancel", routine_runs.cancel_routine_run, routine_runs.RoutineRunCancelled),
@@ -177,6 +251,21 @@ ROUTES = (
     PUT(OVERRIDE, routine_runs.set_step_override, routine_runs.StepOverrideChanged),
     DELETE(OVERRIDE, routine_runs.clear_step_override, routine_runs.StepOverrideChanged),
     GET(f"{PIPELINES}/runs/active", routine_runs.list_active_routine_runs, list[ActiveRoutineRunJSON]),
+    GET(INTERNAL, routine_runs.list_agent_routines, list[RoutineRowJSON]),
+    POST(
+        f"{INTERNAL}/test_run",
+        routine_runs.test_agent_routine,
+        routine_runs.RoutineTested,
+        reads=workspace_and_definition,
+    ),
+    POST(f"{INTERNAL}/save", routine_runs.save_agent_routine, RoutineJSON, status=201, reads=workspace_and_definition),
+    POST(
+        f"{INTERNAL}/run",
+        routine_runs.run_agent_routine,
+        StartedRoutineRunJSON,
+        reads=workspace_in_body,
+        answers=_agents_end,
+    ),
     POST("/api/v1/waitpoint-tokens/{token}", routine_runs.complete_waitpoint, routine_runs.WaitpointDecided),
     GET(f"{PIPELINES}/waitpoints", routine_runs.list_waitpoints, list[WaitpointJSON]),
     POST(

@@ -18,7 +18,8 @@ class RoutineRunType:
         ended_at stopping_at triggered_via triggered_by_id invoking_user_id invoking_user invoking_crew_id invoking_crew
         invoking_agent_id invoking_agent issue_identifier is_replay replay_of definition_hash pinned steps waitpoints
         waitpoint_token concurrency_key schedule_id schedule
-        webhook_id webhook restricted chain_depth reserved_usd
+        webhook_id webhook restricted chain_depth reserved_usd batch_id pending_id fire_at expires_at priority
+        debounce_key coalesced
     """
     run_metadata = strawberry.field(name="metadata")
     routine_name = strawberry.field(description="Empty once the routine is deleted.")
@@ -32,7 +33,15 @@ class RoutineRunType:
     triggered_by_id = strawberry.field(description="The cause, such as an issue's identifier.")
     schedule_id = strawberry.field(description="The schedule that started it, or whose check it is.")
     restricted = strawberry.field(description="True if its inputs came from outside, by a webhook.")
-    chain_depth = strawberry.field(description="Number of runs that led to it by webhooks of routines.")
+    batch_id: strawberry.ID | None = strawberry.field(description="The batch that it is a part of.")
+    pending_id: strawberry.ID | None = strawberry.field(description="Cancels it before it begins; null afterwards.")
+    fire_at = strawberry.field(description="Time at which it begins; null if it began at once.")
+    expires_at = strawberry.field(description="Time at which it is cancelled, unless it has begun.")
+    priority = strawberry.field(description="A higher one gets a free place first.")
+    coalesced = strawberry.field(description="True if a later start with its debounce key gave it its inputs.")
+    chain_depth = strawberry.field(
+        description="Number of runs that led to it, each by a webhook or an agent of the one before."
+    )
     issue_identifier = strawberry.field(description="Identifier of the issue that caused it, or empty.")
 
 
@@ -71,6 +80,8 @@ class RoutineRunQuery:
     routine_run_log = query(run_ops.get_routine_run_log)
     routine_run_changes = query(run_ops.get_routine_run_changes)
     routine_run_files = query(run_ops.list_routine_run_files)
+    pending_routine_runs = query(run_ops.list_pending_routine_runs, RoutineRunType)
+    routine_batch = query(run_ops.get_routine_batch)
     waitpoints = query(run_ops.list_waitpoints, WaitpointType)
     find_waitpoints = query(run_ops.find_waitpoints, WaitpointType)
 
@@ -80,6 +91,13 @@ class RoutineRunMutation:
     run_routine = mutation(run_ops.run_routine, RoutineRunType)
     run_routine_schedule = mutation(run_routine_schedule, RoutineRunType)
     replay_routine_run = mutation(run_ops.replay_routine_run, RoutineRunType)
+    test_run_routine = mutation(run_ops.test_run_routine)
+    dry_run_routine = mutation(run_ops.dry_run_routine)
+    run_routine_step = mutation(run_ops.run_routine_step)
+    run_routine_batch = mutation(run_ops.run_routine_batch)
+    cancel_routine_batch = mutation(run_ops.cancel_routine_batch)
+    replay_routine_runs = mutation(run_ops.replay_routine_runs)
+    cancel_pending_routine_run = mutation(run_ops.cancel_pending_routine_run)
     disable_routine = mutation(run_ops.disable_routine)
     cancel_routine_run = mutation(run_ops.cancel_routine_run)
     decide_waitpoint = mutation(run_ops.decide_waitpoint)

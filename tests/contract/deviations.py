@@ -37,6 +37,10 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     "backups.list": {"error": "why a damaged bundle cannot be restored"},
     "approvals.list": _SPELLING,
     "routines.diff": dict.fromkeys(("keys", "steps"), "the changes by step"),
+    "routines.pending": {
+        "run_id": "the run is in the list of runs at once",
+        "batch_id": "it is a part of a batch",
+    },
     **{
         f"routine_budget.{name}": {"hard_stop": "whether the budget ends runs, or only warns"}
         for name in ("get", "set")
@@ -178,8 +182,19 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     "agents.avatar_delete": {"agent.updated": "people see the other picture at once"},
     **{
         name: {"pipeline.run.started": "one of its line's run_events"}
-        for name in ("routines.run", "routines.replay_run", "schedules.run", "routine_webhooks.fire")
+        for name in (
+            "routines.run",
+            "routines.replay_run",
+            "schedules.run",
+            "routine_webhooks.fire",
+            "internal.pipelines.run",
+        )
     },
+    **{
+        f"routines.{verb}": {"pipeline.runs.queued": "lists learn of runs that have not begun"}
+        for verb in ("run_batch", "bulk_replay")
+    },
+    "routines.pending_cancel": {"pipeline.run.failed": "lists learn of the end of a run that had not begun"},
     **{
         f"routines.{verb}": {"pipeline.saved": "the catalogue has changed (routines: run_events)"}
         for verb in ("import", "rollback")

@@ -20,6 +20,7 @@ REASONS = {
     "RoutineRunRecordJSON.chain_depth": "a run has no chain yet",
     "RoutineWebhookJSON.token": "it is shown once, by the creation (contract: routine-webhooks.RoutineWebhook)",
     "RoutineWebhookJSON.signing_secret_set": "no webhook is without a secret",
+    "ScheduledRoutineRunJSON.status": "only a deferred run is shown so",
     "RoutineRunJSON.idempotency_key": "the key is kept with the answer to it, as everywhere",
     "RoutineRunJSON.sub_spans": "the run of an agent has its spans",
     **{

@@ -29,13 +29,13 @@ OURS = {
     "agent.work_resumed", "reaction.added", "reaction.removed",
     "participant.added", "participant.removed", "task.deleted",
     "workspace.deleted",
-    "waitpoint.decided",
+    "waitpoint.decided", "pipeline.runs.queued", "pipeline.batch.cancelled",
     "run.cancel_requested", "approval.created", "approval.decided", "approval.cancelled", "approval.timed_out",
 }  # fmt: skip
 # As the newer file of routines has them, with more keys than their entries here.
 OURS |= {
     "pipeline.saved", "pipeline.run.started", "pipeline.run.completed", "pipeline.run.failed", "pipeline.step.started",
-    "pipeline.step.completed", "pipeline.step.skipped", "pipeline.step.retrying",
+    "pipeline.step.completed", "pipeline.step.skipped", "pipeline.step.retrying", "automation.depth_exceeded",
     "pipeline.budget_reached",
 }  # fmt: skip
 # Events of an older type, with keys of a newer file (routine-trust).

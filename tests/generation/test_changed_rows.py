@@ -42,6 +42,7 @@ UNSHOWN: dict[str, str] = {
     "notification_providers.update": "a provider has no row of its own: its name is in the answer",
     **dict.fromkeys(("approvals.reset_auto_tuning", "escalations.purge", "inbox.purge", "mcp_registry.sync"), _NO_ID),
     **dict.fromkeys(("admin.reencrypt", "instance_settings.put"), _NO_ID),
+    "routines.bulk_replay": "the log names the workspace, the answer the runs",
     "signals.send": "the log names the workspace, the answer the runs that were waiting",
     **dict.fromkeys(("agents.files_save", "crews.files.save", "auth.pair_start"), _NO_TYPE),
     **dict.fromkeys(("connectors.install", "decision_links.decide", "routine_trust.grant"), _NO_TYPE),

@@ -31,7 +31,10 @@ RANDOM = re.compile(
 )
 LENIENT = {("chats.participants_add", "role")}
 """REST accepts any text as a role (contract); GraphQL has an enum."""
-ELSEWHERE = {("auth.login", "callbackUrl"), ("routines.save", "definition"), ("routines.validate", "definition")}
+ELSEWHERE = {
+    ("auth.login", "callbackUrl"),
+    *((f"routines.{verb}", "definition") for verb in ("save", "test_run", "validate")),
+}
 """REST reads it from the query and from forms, or takes an object, too, which has the size of a whole body."""
 MOVES = {"salt", "seq", "xid", "created_at", "updated_at"}
 

@@ -81,8 +81,10 @@ def _run(
     sower: "Sower", routine: SavedRoutine, crews: list[Crew], agents: list[Agent], **trigger: Any
 ) -> Iterator[SQLModel]:
     pick = sower.random.choice
-    status = pick([RoutineRunStatus.running, RoutineRunStatus.waiting, *ENDED])
+    status = pick([RoutineRunStatus.running, RoutineRunStatus.waiting, RoutineRunStatus.queued, *ENDED])
     ends: dict[str, Any] = {"ended_at": sower.time(), "output": sower.text()} if status in ENDED else {}
+    if status is RoutineRunStatus.queued:
+        ends = {"fire_at": sower.time(), "priority": pick([0, 3]), "merges": pick([0, 1])}
     run = RoutineRun(
         routine_id=routine.id, definition_hash=routine.definition_hash, status=status,
         current_step_id=sower.maybe("gate"), inputs={"x": sower.text()}, tags=pick(TAGS),

@@ -85,6 +85,10 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("RoutineRun", "issue_identifier"): _issue,
     ("RoutineRun", "error_line"): _error,
     ("RoutineRun", "cancel_requested"): lambda store, _, run: run["stopping_at"] is not None,
+    ("RoutineRun", "pending_id"): lambda store, _, run: (
+        str(run["id"]).replace("run_", "pnd_") if run["status"] == "queued" else None
+    ),
+    ("RoutineRun", "coalesced"): lambda store, _, run: run["merges"] > 0,
     ("RoutineRun", "is_replay"): lambda store, _, run: run["replay_of"] is not None,
     ("RoutineRun", "waitpoint_token"): lambda *_: None,
     ("RoutineRun", "waiting_step"): lambda store, _, run: (

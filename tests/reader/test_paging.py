@@ -85,6 +85,7 @@ OF_ONE = {
     ("Query", "webhookReceipts"): ("agentId", "Agent.chats"),
     ("Query", "routineRunRecords"): ("slug", "Routine.runs"),
     ("Query", "routineVersions"): ("slug", "Routine.versions"),
+    ("Query", "routineRunRecords"): ("slug", "Routine.runs"),
 }
 
 
@@ -191,6 +192,7 @@ CHILDREN = {
     ),
     ("Routine", "runs"): ("routines", "p.slug", "SELECT routine_id AS key FROM routine_runs"),
     ("Routine", "versions"): ("routines", "p.slug", "SELECT routine_id AS key FROM routine_versions"),
+    ("Routine", "runs"): ("routines", "p.slug", "SELECT routine_id AS key FROM routine_runs"),
     ("Mission", "checkpoints"): (LIVE_MISSIONS, "p.crew_id", "SELECT mission_id AS key FROM checkpoints"),
 }
 """Where there are pages below a row: its table, what else it is known by, and the rows below."""

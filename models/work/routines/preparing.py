@@ -47,18 +47,33 @@ def prepare(
         inputs=merged,
         key=_key_of(routine, merged),
         most=max(routine.max_concurrent, 1),
-        integrations=tuple(dict.fromkeys(routine.integrations_required)),
-        credentials=tuple(dict.fromkeys(each.type.strip().upper() for each in routine.credentials_required)),
+        integrations=integrations_of(routine),
+        credentials=credentials_of(routine),
         unsupported=unsupported,
         overrides=overrides,
     )
+
+
+def integrations_of(routine: Routine) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(routine.integrations_required))
+
+
+def credentials_of(routine: Routine) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.type.strip().upper() for each in routine.credentials_required))
+
+
+def needs_of_run(routine: Routine) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The integrations and credentials of a run; None if this server does not execute a part of the routine."""
+    if any(_unsupported(routine)):
+        return None
+    return integrations_of(routine), credentials_of(routine)
 
 
 def _unsupported(routine: Routine) -> Iterator[str]:
     """The parts that would have to be ignored, as the ends of a sentence."""
     seen = set[str]()
     for step in _steps_of(routine):
-        for text in _unsupported_in(step):
+        for text in unsupported_in(step):
             if text not in seen:
                 seen.add(text)
                 yield text
@@ -82,7 +97,8 @@ def _steps_of(routine: Routine) -> Iterator[BaseStep]:
             left += step.foreach.steps if isinstance(step, ForeachStep) else []
 
 
-def _unsupported_in(step: BaseStep) -> Iterator[str]:
+def unsupported_in(step: BaseStep) -> Iterator[str]:
+    """The parts of one step that this server does not execute."""
     type_ = getattr(step, "type", "")
     if type_ not in EXECUTED:
         yield f"steps of the type {type_}"

@@ -11,6 +11,10 @@ from models.work.routine_runs import LARGEST_OUTPUT, RoutineRunStep, RoutineStep
 from resolvers.kernel import Context, Id, Input, job
 
 TRIGGER: Final = "ROUTINE"
+TRIAL: Final = "ROUTINE_TRIAL"
+"""Runs for a step that is executed by itself; the reply is kept with the run."""
+ANSWER: Final = "answer"
+LONGEST_ANSWER: Final = 200_000
 FAILED: Final = "the agent's run failed"
 
 
@@ -29,6 +33,10 @@ def agent_run_id(routine_run_id: str, path: str, attempt: int) -> str:
 
 async def end_routine_step(ctx: Context, run: Run, reply: str | None) -> None:
     """With the run's own end."""
+    if run.trigger_type == TRIAL and reply:
+        kept = (run.data or {}) | {ANSWER: cut(reply.replace("\0", ""), LONGEST_ANSWER)}
+        await ctx.update(Run, run.id, data=kept)
+        return
     if run.trigger_type != TRIGGER or run.data is None:
         return
     routine_run_id, path, attempt = (run.data.get(key) for key in ("routine_run_id", "step", "attempt"))

@@ -97,12 +97,14 @@ class BegunRun:
     budget: float | None
 
 
-async def begin(ctx: Context, run_id: str) -> BegunRun | None:
+async def begin(ctx: Context, run_id: str) -> BegunRun | RoutineRun | None:
     """Takes a run up, or ends one that is to be cancelled or whose definition has changed; None if there is nothing to
-    do.
+    do. A queued run is returned as it is.
     """
     run = await ctx.select(RoutineRun, col(RoutineRun.id) == run_id).locked().first()
-    if run is None or run.status not in (RoutineRunStatus.running, RoutineRunStatus.waiting):
+    if run is not None and run.status is RoutineRunStatus.queued and run.stopping_at is None:
+        return run
+    if run is None or run.status not in ROUTINE_RUN_STATES.before(RoutineRunStatus.cancelled):
         return None
     if run.stopping_at is not None:
         await _cancelled(ctx, run)
@@ -119,6 +121,7 @@ async def begin(ctx: Context, run_id: str) -> BegunRun | None:
         reason = CHANGED if changed else DISABLED
         ended = await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.interrupted, error_message=reason)
         await _let_go(ctx, run)
+        await free_place(ctx, run)
         await _tell_of_end(ctx, ended)
         return None
     if waited:
@@ -198,6 +201,7 @@ async def pause(ctx: Context, run_id: str, *, waiting: bool) -> bool:
     if waiting:
         await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.waiting)
         _tell_trigger(ctx, run)
+        await free_place(ctx, run)
     return False
 
 
@@ -220,10 +224,26 @@ async def _cancelled(ctx: Context, run: RoutineRun) -> None:
     said: dict[str, Any] = {"error_message": STOPPED, "failed_at_step": run.current_step_id}
     await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.cancelled, **said)
     await _let_go(ctx, run)
+    await free_place(ctx, run)
     _tell_trigger(ctx, run)
     keys = keys_of(run, await routine_of(ctx, run))
     where = run.current_step_id or ""
     ctx.emit(RoutineRunFailed(**keys, failed_at_step=where, error_message=STOPPED, status=RoutineFailure.CANCELLED))
+
+
+async def free_place(ctx: Context, run: RoutineRun) -> None:
+    """Wakes up the first queued run that waits for the place of this one."""
+    if run.concurrency_key is None:
+        return
+    waits = (
+        col(RoutineRun.status) == RoutineRunStatus.queued,
+        col(RoutineRun.concurrency_key) == run.concurrency_key,
+        col(RoutineRun.id) != run.id,
+    )
+    in_order = (col(RoutineRun.priority).desc(), col(RoutineRun.fire_at), col(RoutineRun.id))
+    following = await ctx.select(RoutineRun, *waits).order_by(*in_order).limit(1).first()
+    if following is not None:
+        ctx.enqueue(ADVANCE, run_id=following.id)
 
 
 async def _let_go(ctx: Context, run: RoutineRun) -> None:
@@ -267,6 +287,7 @@ async def end(
     delivered = (col(SignalWait.routine_run_id) == run_id, col(SignalWait.status) == SignalStatus.delivered)
     await ctx.move_all(SIGNAL_STATES, SignalStatus.consumed, *delivered)
     await _let_go(ctx, run)
+    await free_place(ctx, run)
     outcome = RoutineOutcome.COMPLETED if status is RoutineRunStatus.completed else RoutineOutcome.FAILED
     if await ctx.select(SavedRoutine, col(SavedRoutine.id) == run.routine_id).exists():
         counted: dict[str, Any] = {
@@ -373,12 +394,14 @@ async def cancel_running(ctx: Context, routine_id: str) -> int:
 
 
 async def cancel(ctx: Context, run_id: str) -> datetime | None:
-    """Asks a run to stop: a waiting one ends at once, a running one at its next record. None if it has ended."""
+    """Asks a run to stop: a waiting or queued one ends at once, a running one at its next record. None if it has
+    ended.
+    """
     run = await ctx.select(RoutineRun, col(RoutineRun.id) == run_id).locked().first()
     if run is None or run.status not in ROUTINE_RUN_STATES.before(RoutineRunStatus.cancelled):
         return None
     now = await ctx.now()
-    if run.status is RoutineRunStatus.waiting:
+    if run.status in (RoutineRunStatus.waiting, RoutineRunStatus.queued):
         await _cancelled(ctx, run)
     elif run.stopping_at is None:
         await ctx.update(RoutineRun, run.id, stopping_at=now)

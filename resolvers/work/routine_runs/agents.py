@@ -43,6 +43,18 @@ class AgentLimits:
     most: float | None = None
 
 
+async def agent_of(ctx: Context, routine: SavedRoutine, slug: str) -> Agent:
+    """The agent of the author crew that a step names. Raises a Refusal if there is none, or it may not work."""
+    if routine.author_crew_id is None:
+        raise Refusal(Code.CONFLICT, NO_CREW)
+    of_crew = (col(Agent.crew_id) == routine.author_crew_id, col(Agent.slug) == slug)
+    agent = await ctx.select(Agent, *of_crew).first()
+    if agent is None:
+        raise Refusal(Code.CONFLICT, NO_AGENT.format(slug=slug))
+    check_can_work(agent)
+    return agent
+
+
 async def start_agent(
     ctx: Context,
     routine: SavedRoutine,
@@ -54,13 +66,7 @@ async def start_agent(
     limits: AgentLimits,
 ) -> None:
     """Starts the agent's run. Raises a Refusal with the reason if there is no such agent, or it may not work."""
-    if routine.author_crew_id is None:
-        raise Refusal(Code.CONFLICT, NO_CREW)
-    of_crew = (col(Agent.crew_id) == routine.author_crew_id, col(Agent.slug) == slug)
-    agent = await ctx.select(Agent, *of_crew).first()
-    if agent is None:
-        raise Refusal(Code.CONFLICT, NO_AGENT.format(slug=slug))
-    check_can_work(agent)
+    agent = await agent_of(ctx, routine, slug)
     if not await may_start(ctx, run.invoking_user_id):
         raise Refusal(Code.CONFLICT, NO_MEMBER)
     await hold_starts(ctx, agent.id)

@@ -113,9 +113,10 @@ class RoutineRunCancelled(Output):
 async def cancel_routine_run(ctx: Context, run: RoutineRun, data: ById) -> RoutineRunCancelled:
     """Cancel a run of a routine.
 
-    A run that waits ends at once; a running one ends at its next step. A run that has ended is not found.
+    A run that waits, or has not begun, ends at once; a running one ends at its next step. A run that has ended is not
+    found.
     """
-    waited = run.status is RoutineRunStatus.waiting
+    waited = run.status in (RoutineRunStatus.waiting, RoutineRunStatus.queued)
     at = await advancing.cancel(ctx, run.id)
     if at is None:
         raise Refusal(Code.NOT_FOUND, RUN.missing)

@@ -9,6 +9,7 @@ import orjson
 
 from resolvers.identity.caller import Caller
 from resolvers.kernel import Topic
+from resolvers.kernel.declarations.operation import Operation
 from resolvers.kernel.reader import Shape
 from resolvers.kernel.store.bus import bus
 from resolvers.work.routine_runs.listing import get_routine_run
@@ -20,9 +21,16 @@ PAUSE: Final = 0.2
 """Seconds between two looks at least: events of other runs are announced, too."""
 
 
-async def wait_for_end(caller: Caller, begun: bytes, shape: Shape | None, place: str | None, seconds: float) -> bytes:
+async def wait_for_end(
+    caller: Caller,
+    begun: bytes,
+    shape: Shape | None,
+    place: str | None,
+    seconds: float,
+    read: Operation[Any] = get_routine_run,
+) -> bytes:
     """The result of a run that has begun, when it has ended or waits, or after so many seconds. It looks when events
-    are announced, and holds no connection to the database meanwhile.
+    are announced, by `read`, and holds no connection to the database meanwhile.
     """
     shown: dict[str, Any] = orjson.loads(begun)
     until, rung = time.monotonic() + seconds, asyncio.Event()
@@ -31,7 +39,7 @@ async def wait_for_end(caller: Caller, begun: bytes, shape: Shape | None, place:
         while True:
             rung.clear()
             asked = time.monotonic()
-            answer = await get_routine_run(caller, {"id": shown["run_id"]}, shape, place=place)
+            answer = await read(caller, {"id": shown["run_id"]}, shape, place=place)
             body: bytes = answer.body or begun
             if orjson.loads(body)["status"] != "RUNNING" or asked >= until:
                 return body

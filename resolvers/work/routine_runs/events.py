@@ -108,6 +108,33 @@ class RoutineTriggerChanged(Event, type="pipeline.trigger.changed", channel=WORK
     id: str
 
 
+class RoutineRunsQueued(Event, type="pipeline.runs.queued", channel=WORKSPACE):
+    """Runs of a routine wait for their time: `run_count` of them, of the batch if there is one."""
+
+    pipeline_id: str
+    pipeline_slug: str
+    run_count: int
+    batch_id: str | None = None
+
+
+class RoutineBatchCancelled(Event, type="pipeline.batch.cancelled", channel=WORKSPACE):
+    """A batch was cancelled: `run_count` of its runs had not begun, and never will."""
+
+    pipeline_id: str
+    pipeline_slug: str
+    run_count: int
+    batch_id: str | None = None
+
+
+class ChainDepthExceeded(Event, type="automation.depth_exceeded", channel=WORKSPACE):
+    """A run was refused: too many runs lead to it, each started by an agent of the one before."""
+
+    chain_depth: int
+    max_chain_depth: int
+    chain_origin: str
+    edge: str
+
+
 RUN_EVENTS = (
     RoutineRunStarted,
     RoutineStepStarted,

@@ -102,6 +102,12 @@ def _waitpoint_token(run: Any, scope: Any) -> Any:
     return case((scope.may(run, Action.CREATE), found))
 
 
+def _pending_id(run: Any, _: Any) -> Any:
+    """The id of a queued run in the list of pending runs (contract: routines.Pending)."""
+    named = constant("pnd_", Text()).concat(func.replace(run.id, constant("run_", Text()), constant("", Text())))
+    return case((run.status == constant(RoutineRunStatus.queued), named))
+
+
 def _first_line(run: Any, _: Any) -> Any:
     """At most 200 characters of the first line of an error (contract: routines.RunRecord)."""
     line = func.split_part(run.error_message, constant("\n", Text()), constant(1), type_=Text())
@@ -135,6 +141,8 @@ graph(
     issue_identifier=derived(str, _issue),
     error_line=derived(str | None, _first_line),
     cancel_requested=derived(bool, lambda run, _: run.stopping_at.is_not(None)),
+    pending_id=derived(str | None, _pending_id),
+    coalesced=derived(bool, lambda run, _: run.merges > constant(0)),
     is_replay=derived(bool, lambda run, _: run.replay_of.is_not(None)),
     waitpoint_token=derived(str | None, _waitpoint_token),
     waiting_step=derived(

@@ -1,7 +1,8 @@
 """The start of a run: its inputs are checked, and what it needs, before anything is stored."""
 
 import asyncio
-from collections.abc import Set
+from collections.abc import Mapping, Set
+from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -34,10 +35,11 @@ from resolvers.kernel import (
 )
 from resolvers.work.routine_budgets import ends_runs, month_of, reserve, wish_of
 from resolvers.work.routine_runs.advancing import ADVANCE, begun_of
-from resolvers.work.routine_runs.events import RoutineRunStarted
+from resolvers.work.routine_runs.events import RoutineRunsQueued, RoutineRunStarted
 from resolvers.work.routine_runs.graph import RUN
 from resolvers.work.routine_runs.needs import check_needs
 from resolvers.work.routine_runs.overriding import overrides_of
+from resolvers.work.routine_runs.queueing import find_debounced, merge, queued_run, told_of
 from resolvers.work.routine_runs.states import bucket_of
 from resolvers.work.routine_state import read_state
 from resolvers.work.routines.graph import ROUTINE, ByRoutineSlug
@@ -56,7 +58,11 @@ FULL: Final = "As many runs as the routine allows for this concurrency key are r
 NO_KEY: Final = "concurrency_key is empty with these inputs"
 LARGE: Final = "must have at most 1 MiB together with its defaults"
 LARGE_STATE: Final = "The state of the routine has more than 1 MiB"
-NO_DELAY: Final = "this server does not start runs later yet"
+DEBOUNCE: Final = 30
+"""Seconds (contract: routines.run, debounce_window_seconds)."""
+
+
+Seconds = Annotated[Int, Field(ge=0, le=LATEST)]
 
 
 class RunRoutine(ByRoutineSlug):
@@ -64,7 +70,10 @@ class RunRoutine(ByRoutineSlug):
     webhook, call_pipeline or issue; any other word means manual. `triggered_by_id` names the cause, such as an issue.
     `tags` are trimmed and in lower case. `metadata` is `run.metadata` in the routine.
 
-    A run cannot be delayed yet: `delay_seconds` above 0 and `debounce_key` are refused.
+    `delay_seconds` above 0 and `debounce_key` defer the run. A later start with the same `debounce_key` gives the
+    queued run its inputs, and moves it to the end of a new window (`debounce_window_seconds`, 30 by default), but not
+    further than `debounce_max_seconds` behind the first start. A deferred run is cancelled if it has not begun
+    `ttl_seconds` after its time; runs of a higher `priority` get a free place first.
     """
 
     inputs: Annotated[dict[str, Any], within(PAYLOAD), ENDS] = {}
@@ -74,8 +83,12 @@ class RunRoutine(ByRoutineSlug):
     metadata: Notes = {}
     invoking_crew_id: Annotated[Id, Ref(Crew)] | None = None
     invoking_agent_id: Annotated[Id, Ref(Agent)] | None = None
-    delay_seconds: Annotated[Int, Field(ge=0, le=LATEST)] = 0
+    delay_seconds: Seconds = 0
     debounce_key: Text | None = None
+    debounce_window_seconds: Seconds = DEBOUNCE
+    debounce_max_seconds: Seconds = 0
+    ttl_seconds: Seconds = 0
+    priority: Int = 0
 
 
 class ReplayRoutineRun(ById):
@@ -90,7 +103,7 @@ class ReplayRoutineRun(ById):
     or_capability=Capability.routine_run,
     subject=ROUTINE,
     audit="routine_run.started",
-    emits=RoutineRunStarted,
+    emits=(RoutineRunStarted, RoutineRunsQueued),
     errors=(Code.CONFLICT, Code.UNPROCESSABLE, Code.RATE_LIMITED),
     late=True,
 )
@@ -101,20 +114,22 @@ async def run_routine(ctx: Context, routine: SavedRoutine, data: RunRoutine) -> 
     routines that are not active, inputs that the routine does not take, missing integrations and credentials, runs for
     which nothing is left of a monthly budget with a hard stop, and definitions with parts that this server does not
     execute yet: steps of the types `call_pipeline`, `script` and `crewship`, agents in loops and their `validation` and
-    `outcomes`, code other than `expr` and `cel`, `credential_ref` and `secrets`.
+    `outcomes`, code other than `expr` and `cel`, `credential_ref` and `secrets`. A deferred run is checked now, and
+    again when it begins.
     """
     check_active(routine)
-    if data.delay_seconds or data.debounce_key:
-        raise invalid("delay_seconds" if data.delay_seconds else "debounce_key", NO_DELAY)
     cause: dict[str, Any] = {
         "run_metadata": data.metadata,
-        "tags": _tags(data.tags),
+        "tags": tags_of(data.tags),
         "triggered_via": _trigger_of(data.triggered_via),
         "triggered_by_id": data.triggered_by_id,
         "invoking_crew_id": data.invoking_crew_id,
         "invoking_agent_id": data.invoking_agent_id,
     }
-    return await _start(ctx, routine, await version_of(ctx, routine, routine.head_version), data.inputs, cause)
+    version = await version_of(ctx, routine, routine.head_version)
+    if data.delay_seconds or data.debounce_key:
+        return await _defer(ctx, routine, version, data, cause)
+    return await start(ctx, routine, version, data.inputs, cause)
 
 
 @command(
@@ -144,7 +159,7 @@ async def replay_routine_run(ctx: Context, run: RoutineRun, data: ReplayRoutineR
         "pinned": pinned,
         "restricted": run.restricted,
     }
-    return await _start(ctx, routine, version, run.inputs, cause)
+    return await start(ctx, routine, version, run.inputs, cause)
 
 
 async def version_of(ctx: Context, routine: SavedRoutine, number: int | None) -> RoutineVersion:
@@ -155,37 +170,71 @@ async def version_of(ctx: Context, routine: SavedRoutine, number: int | None) ->
     return version
 
 
-async def _start(
-    ctx: Context, routine: SavedRoutine, version: RoutineVersion, inputs: dict[str, Any], cause: dict[str, Any]
+async def start(
+    ctx: Context, routine: SavedRoutine, version: RoutineVersion, inputs: Mapping[str, Any], cause: dict[str, Any]
 ) -> RoutineRun:
     """Checks the definition outside the transaction, and in it that the routine is still the same."""
     prepared = await prepared_run(ctx, routine, version, inputs)
-    await check_needs(ctx, routine, prepared)
+    await check_needs(ctx, routine.author_crew_id, prepared.integrations, prepared.credentials)
     await ctx.begin()
-    return await store_run(ctx, routine, version, prepared, cause | {"invoking_user_id": ctx.user_id or None})
+    return await store_run(ctx, version, prepared, {"invoking_user_id": ctx.user_id or None} | cause)
 
 
 async def store_run(
-    ctx: Context, routine: SavedRoutine, version: RoutineVersion, prepared: "PreparedRun", cause: dict[str, Any]
+    ctx: Context, version: RoutineVersion, prepared: "PreparedRun", cause: dict[str, Any]
 ) -> RoutineRun:
     """Stores a run in the transaction of the caller: every trigger starts runs by it. Raises a Refusal."""
-    current = await ctx.select(SavedRoutine, col(SavedRoutine.id) == routine.id).locked().one(ROUTINE.missing)
-    check_active(current)
-    if current.definition_hash != version.definition_hash and not cause.get("pinned"):
-        raise Refusal(Code.CONFLICT, CHANGED)
-    await _take_place(ctx, prepared)
+    current = await admitted(ctx, version, pinned=bool(cause.get("pinned")))
+    if not await takes_place(ctx, prepared):
+        raise Refusal(Code.RATE_LIMITED, FULL, extra={"retry_after": 5})
     run = RoutineRun(
-        routine_id=routine.id,
+        routine_id=version.routine_id,
         definition_hash=version.definition_hash,
         inputs=prepared.inputs,
         overrides=dict(prepared.overrides),
         concurrency_key=prepared.key,
         **cause,
     )
-    run.state = await _state_for(ctx, run)
-    run.reserved_usd = await _reserved(ctx, current, version)
+    run.state = await state_for(ctx, run)
+    run.reserved_usd = await reserved_for(ctx, current, version)
     ctx.emit(RoutineRunStarted(**begun_of(run, current), step_count=prepared.steps))
     ctx.enqueue(ADVANCE, run_id=run.id)
+    return await ctx.insert(run)
+
+
+async def admitted(ctx: Context, version: RoutineVersion, *, pinned: bool = False) -> SavedRoutine:
+    """The routine, locked. Every start passes here, of a queued run when it begins. Raises a Refusal if the routine is
+    not active, or has another definition than the one that was checked.
+    """
+    current = await ctx.select(SavedRoutine, col(SavedRoutine.id) == version.routine_id).locked().one(ROUTINE.missing)
+    check_active(current)
+    if current.definition_hash != version.definition_hash and not pinned:
+        raise Refusal(Code.CONFLICT, CHANGED)
+    return current
+
+
+async def _defer(
+    ctx: Context, routine: SavedRoutine, version: RoutineVersion, data: RunRoutine, cause: dict[str, Any]
+) -> RoutineRun:
+    """A queued run, checked as one that begins at once; or the one of the debounce key, with these inputs."""
+    prepared = await prepared_run(ctx, routine, version, data.inputs)
+    await check_needs(ctx, routine.author_crew_id, prepared.integrations, prepared.credentials)
+    await ctx.begin()
+    current, now = await admitted(ctx, version), await ctx.now()
+    seconds = max(data.delay_seconds, data.debounce_window_seconds if data.debounce_key else 0)
+    fire_at = now + timedelta(seconds=seconds)
+    given: dict[str, Any] = {"inputs": data.inputs, "priority": data.priority}
+    if data.ttl_seconds:
+        given["expires_at"] = fire_at + timedelta(seconds=data.ttl_seconds)
+    if data.debounce_key and (waiting := await find_debounced(ctx, routine.id, data.debounce_key)) is not None:
+        most = timedelta(seconds=data.debounce_max_seconds)
+        kept = {name: cause[name] for name in ("run_metadata", "tags")}
+        return await merge(ctx, waiting, waiting.created_at + most if most else None, fire_at, **given, **kept)
+    run = queued_run(
+        current, fire_at, debounce_key=data.debounce_key or None, invoking_user_id=ctx.user_id or None, **given, **cause
+    )
+    ctx.enqueue(ADVANCE, at=fire_at, run_id=run.id)
+    ctx.emit(told_of(current, 1, None))
     return await ctx.insert(run)
 
 
@@ -201,7 +250,7 @@ def check_active(routine: SavedRoutine) -> None:
         raise Refusal(Code.CONFLICT, f"The routine is {routine.status.value}", extra=told)
 
 
-def _tags(given: list[str]) -> list[str]:
+def tags_of(given: list[str]) -> list[str]:
     tags = list(dict.fromkeys(tag.strip().lower() for tag in given if tag.strip()))
     if len(tags) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
         raise invalid("tags", f"a run has at most {MOST_TAGS} tags of {LONGEST_TAG} characters")
@@ -212,15 +261,27 @@ async def prepared_run(
     ctx: Context,
     routine: SavedRoutine,
     version: RoutineVersion,
-    inputs: dict[str, Any],
+    inputs: Mapping[str, Any],
     *,
     most: int = PAYLOAD,
     untyped: Set[str] = frozenset(),
 ) -> "PreparedRun":
-    """The needs of a definition, changed by the overrides of the routine, with these inputs, of at most so many bytes.
-    Raises a Refusal.
-    """
+    """The needs of a definition, changed by the overrides of the routine. Raises a Refusal as `prepared_of` does."""
     overrides = await overrides_of(ctx, routine.id)
+    return await prepared_of(version.source, inputs, overrides, most=most, untyped=untyped)
+
+
+async def prepared_of(
+    source: str,
+    inputs: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    *,
+    most: int = PAYLOAD,
+    untyped: Set[str] = frozenset(),
+) -> "PreparedRun":
+    """The needs of a definition with these inputs, of at most so many bytes. Raises a Refusal: BAD_REQUEST for inputs,
+    UNPROCESSABLE for the definition.
+    """
     # A process that starts no run does not load the language; the first start loads it beside the event loop.
     await asyncio.to_thread(import_module, "models.work.routines.preparing")
     from models.work.routines.faults import RefusedRoutine
@@ -229,7 +290,7 @@ async def prepared_run(
     from models.work.routines.templates import RenderedTooLargeError
 
     try:
-        prepared = await asyncio.to_thread(prepare, version.source, inputs, overrides, untyped)
+        prepared = await asyncio.to_thread(prepare, source, inputs, overrides, untyped)
     except RefusedRoutine as refusal:
         raise Refusal(Code.UNPROCESSABLE, cut(str(refusal), ERROR)) from None
     except RefusedInputs as refusal:
@@ -247,17 +308,16 @@ async def prepared_run(
     return prepared
 
 
-async def _take_place(ctx: Context, prepared: "PreparedRun") -> None:
-    """Refuses a run for whose key as many run as may. Runs that wait hold no place."""
+async def takes_place(ctx: Context, prepared: "PreparedRun") -> bool:
+    """Returns false if as many runs of the key run as may. Runs that wait hold no place."""
     if prepared.key is None:
-        return
+        return True
     await ctx.lock(f"routine key {ctx.workspace_id}/{prepared.key}")
     same = (col(RoutineRun.concurrency_key) == prepared.key, col(RoutineRun.status) == RoutineRunStatus.running)
-    if await ctx.select(RoutineRun, *same).count() >= prepared.most:
-        raise Refusal(Code.RATE_LIMITED, FULL, extra={"retry_after": 5})
+    return await ctx.select(RoutineRun, *same).count() < prepared.most
 
 
-async def _state_for(ctx: Context, run: RoutineRun) -> dict[str, str]:
+async def state_for(ctx: Context, run: RoutineRun) -> dict[str, str]:
     """The state that the run reads, as it is now."""
     state = await read_state(ctx, run.routine_id, bucket_of(run))
     if len(orjson.dumps(state)) > PAYLOAD:
@@ -265,7 +325,7 @@ async def _state_for(ctx: Context, run: RoutineRun) -> dict[str, str]:
     return state
 
 
-async def _reserved(ctx: Context, routine: SavedRoutine, version: RoutineVersion) -> float:
+async def reserved_for(ctx: Context, routine: SavedRoutine, version: RoutineVersion) -> float:
     """US dollars of the routine's monthly budget for the run. Refuses it if nothing is left."""
     if not ends_runs(routine):
         return 0.0

@@ -96,7 +96,7 @@ async def ready_run(
     check_active(routine)
     version = await version_of(ctx, routine, routine.head_version if number is None else number)
     prepared = await prepared_run(ctx, routine, version, inputs, most=most, untyped=untyped)
-    await check_needs(ctx, routine, prepared)
+    await check_needs(ctx, routine.author_crew_id, prepared.integrations, prepared.credentials)
     return ReadyRun(routine, version, prepared, number is not None)
 
 

@@ -246,7 +246,7 @@ async def _stored(ctx: Context, schedule: RoutineSchedule, start: Start, trigger
     cause = cause_of(schedule, trigger) | {
         "pinned": start.ready.pinned, "invoking_user_id": schedule.run_as_id, "invoking_crew_id": schedule.crew_id,
     }  # fmt: skip
-    return await store_run(ctx, start.ready.routine, start.ready.version, start.ready.prepared, cause)
+    return await store_run(ctx, start.ready.version, start.ready.prepared, cause)
 
 
 async def _check_crew(ctx: Context, crew_id: str | None) -> None:

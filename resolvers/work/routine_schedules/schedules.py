@@ -358,7 +358,7 @@ async def run_routine_schedule(ctx: Context, schedule: RoutineSchedule, data: By
         raise Refusal(Code.NOT_FOUND, GONE)
     await ctx.begin()
     cause = cause_of(schedule, RoutineTrigger.schedule) | {"invoking_user_id": ctx.user_id or None}
-    return await store_run(ctx, ready.routine, ready.version, ready.prepared, cause | {"pinned": ready.pinned})
+    return await store_run(ctx, ready.version, ready.prepared, cause | {"pinned": ready.pinned})
 
 
 def cause_of(schedule: RoutineSchedule, trigger: RoutineTrigger) -> dict[str, Any]:

@@ -210,7 +210,7 @@ async def _accept(
             "pinned": ready.pinned,
             "invoking_user_id": webhook.run_as_id,
         }
-        run = await store_run(ctx, ready.routine, ready.version, ready.prepared, cause)
+        run = await store_run(ctx, ready.version, ready.prepared, cause)
     except Refusal as refusal:
         if refusal.constraint is not None:
             raise

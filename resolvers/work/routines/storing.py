@@ -82,7 +82,8 @@ async def stored(ctx: Context, draft: Draft) -> SavedRoutine:
     """The routine with the definition as its head: a new version, unless the routine has one with the same bytes."""
     wanted, known, live = draft.wanted, draft.known, draft.live
     reasons = wanted.definition.risks(await offered_to(ctx, draft.crew_id))
-    status = _status(live, reasons, without_review=wanted.without_review)
+    by_agent = wanted.author_type is RoutineAuthorType.agent
+    status = _status(live, reasons, without_review=wanted.without_review, by_agent=by_agent)
     routine = known or SavedRoutine(slug=wanted.slug, **wanted.definition.stored())
     number, version = await _numbered(ctx, wanted, routine, known)
     changes = wanted.definition.stored() | {
@@ -172,13 +173,16 @@ async def _author_agent(ctx: Context, asked: str | None, crew_id: str | None, li
 # ---- review ----------------------------------------------------------------------------------------------------------
 
 
-def _status(live: SavedRoutine | None, reasons: list[str], *, without_review: bool) -> RoutineStatus:
-    """contract: routine-governance, behaviour.by_a_person"""
+def _status(
+    live: SavedRoutine | None, reasons: list[str], *, without_review: bool, by_agent: bool = False
+) -> RoutineStatus:
+    """contract: routine-governance, behaviour.by_a_person and by_an_agent"""
     if live is not None and live.status is RoutineStatus.disabled:
         return RoutineStatus.disabled
     if without_review or not reasons:
         return RoutineStatus.active
-    if live is not None and live.status is RoutineStatus.active and {*reasons} <= {*live.risk_reasons}:
+    was_active = live is not None and live.status is RoutineStatus.active
+    if live is not None and was_active and {*reasons} <= {*live.risk_reasons} and not by_agent:
         return RoutineStatus.active
     return RoutineStatus.proposed
 
@@ -209,7 +213,9 @@ async def _propose(
         "egress_targets": wanted.definition.routine.egress_targets,
     }
     payload |= {name: values[:100] for name, values in needed.items() if values}
-    author = await ctx.select(User, col(User.id) == ctx.user_id).first()
+    author = await ctx.select(User, col(User.id) == ctx.user_id).first() if ctx.user_id else None
+    person = "Routine author" if author is None else f"Routine author ({author.email})"
+    is_agent = wanted.author_type is RoutineAuthorType.agent
     await put(
         ctx,
         InboxKind.escalation,
@@ -223,7 +229,7 @@ async def _propose(
             " Approve or reject it."
         ),
         sender_type=SenderType.pipeline,
-        sender_name=cut("Routine author" if author is None else f"Routine author ({author.email})", LINE),
+        sender_name=cut("Agent routine author" if is_agent else person, LINE),
         priority=InboxPriority.high,
         blocking=True,
         payload=payload,

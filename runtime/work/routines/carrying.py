@@ -9,7 +9,7 @@ from typing import Any
 
 from models.base import new_id
 from models.staff.crews import NetworkMode
-from models.work.routine_runs import RoutineRunStatus
+from models.work.routine_runs import RoutineRun, RoutineRunStatus
 from models.work.routines.bodies import LONGEST_WINDOW
 from models.work.routines.document import HttpStep, NotifyStep, QueryStep, Routine, Step
 from models.work.routines.faults import RefusedRoutine
@@ -38,7 +38,11 @@ DAY = 24
 
 async def carry_on(work: Work, run_id: str) -> None:
     begun = await _write(work, "begin", partial(begin, run_id=run_id))
-    if begun is None:
+    if isinstance(begun, RoutineRun):
+        from runtime.work.routines.admitting import admit  # runs that begin at once do not need it
+
+        begun = await _write(work, "begin", partial(begin, run_id=run_id)) if await admit(work, run_id) else None
+    if not isinstance(begun, BegunRun):
         return
     try:
         read = await asyncio.to_thread(read_routine, begun.source)

@@ -1,6 +1,8 @@
 """Cases of runs of routines, for the tests that are made for every operation."""
 
+import hashlib
 import json
+from datetime import timedelta
 from typing import Any
 
 from models.work.routine_runs import (
@@ -15,6 +17,7 @@ from models.work.routine_runs import (
     WaitpointStatus,
 )
 from models.work.saved_routines import RoutineVersion, SavedRoutine
+from resolvers.work.routines.save_tokens import issue_save_token
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.reader.oracle import Asker, Listing, Row, Store, ordered
@@ -84,6 +87,25 @@ def ended_routine_run(plot: Plot) -> RoutineRun:
 
 
 @entity
+def running_routine_run(plot: Plot) -> RoutineRun:
+    return _run(plot, routine_id=plot["runnable_routine"].id, current_step_id="a")
+
+
+@entity
+def queued_routine_run(plot: Plot) -> RoutineRun:
+    """It waits for its time, as a part of a batch."""
+    return _run(
+        plot,
+        routine_id=plot["runnable_routine"].id,
+        status=RoutineRunStatus.queued,
+        fire_at=now() + timedelta(days=1),
+        expires_at=now() + timedelta(days=2),
+        debounce_key="k",
+        batch_id="batch_c0ffee",
+    )
+
+
+@entity
 def routine_run_step(plot: Plot) -> RoutineRunStep:
     return RoutineRunStep(
         routine_run_id=plot["routine_run"].id,
@@ -132,6 +154,19 @@ def taken_signal_wait(plot: Plot) -> SignalWait:
     return SignalWait(routine_run_id=run_id, path="event", event_type="docked", **taken, **plot.here)
 
 
+def _neap(**values: Any) -> Recipe:
+    named = {"slug": lambda world: world.home["runnable_routine"].slug}
+    return Recipe(values | named, chosen=frozenset({"step_id"}))
+
+
+def _token(world: Any) -> str:
+    """As the test run of the crew gives it."""
+    hash_ = hashlib.sha256(DEFINITION.encode()).hexdigest()
+    return issue_save_token(world.home.workspace.id, hash_, world.home["crew"].id)
+
+
+DEFINITION = json.dumps(DOCUMENT)
+BATCH = {"batch_id": lambda world: world.home["queued_routine_run"].batch_id}
 ANONYMOUS = frozenset({"waitpoints.complete"})
 IDS = {"routine_run_id": "routine_run"}
 STEP = frozenset({"step_id"})
@@ -152,6 +187,34 @@ RECIPES = {
     "routine_runs.get": Recipe(ids={"id": "routine_run"}),
     "routines.replay_run": Recipe(ids={"id": "ended_routine_run"}),
     "signals.send": Recipe({"event_type": "docked"}),
+    "routines.test_run": Recipe({"definition": DEFINITION}),
+    "routines.dry_run": _neap(),
+    "routines.step_run": _neap(step_id="a"),
+    "routines.step_try": _neap(step_id="a", step_type="transform"),
+    "routines.step_ask": _neap(
+        step_id="a", step_type="agent_run", agent_slug=lambda world: world.home["agent"].slug, prompt="Hoist"
+    ),
+    "routines.run_batch": _neap(items=[{"inputs": {"x": "low"}}]),
+    "routines.batch": Recipe(BATCH, chosen=frozenset({"batch_id"})),
+    "routines.cancel_batch": Recipe(BATCH, chosen=frozenset({"batch_id"})),
+    "routines.bulk_replay": Recipe(
+        {"run_ids": lambda world: [world.home["ended_routine_run"].id]}, chosen=frozenset({"run_ids"})
+    ),
+    "routines.pending_cancel": Recipe(
+        {"pending_id": lambda world: world.home["queued_routine_run"].id}, chosen=frozenset({"pending_id"})
+    ),
+    "internal.pipelines.test_run": Recipe({"definition": DEFINITION}, ids={"author_crew_id": "crew"}),
+    "internal.pipelines.save": Recipe(
+        {
+            "slug": "nip",
+            "definition": DEFINITION,
+            "save_token": _token,
+            "author_crew_id": lambda world: world.home["crew"].id,
+        },
+        chosen=frozenset({"author_chat_id", "author_run_id"}),
+    ),
+    "internal.pipelines.run": _neap(inputs={}),
+    "internal.pipelines.run_result": Recipe(ids={"id": "routine_run"}),
     "routine_runs.signal": Recipe({"event_type": "docked"}, ids={"id": "routine_run"}),
     "routines.run_records": Recipe({"slug": lambda world: world.home["runnable_routine"].slug}),
     "waitpoints.complete": Recipe({"token": lambda world: world.home["waitpoint"].token, "approved": True}),
@@ -198,7 +261,17 @@ def _pending(store: Store, asker: Asker) -> list[Row]:
     return ordered(rows, NEWEST_WAITPOINT)
 
 
+def _queued(store: Store, asker: Asker, _: Arguments) -> Listing:
+    rows = [row for row in tenants(store, asker, "RoutineRun") if row["status"] == "queued"]
+    return Listing("RoutineRun", ordered(rows, by("fire_at", "id"))[:100])
+
+
+ADDED = {
+    "routines.batch": "the progress of a batch, whose runs begin after its answer",
+    "routines.cancel_batch": "the runs of a batch that have not begun are cancelled together",
+}
 READS = {
+    "pendingRoutineRuns": _queued,
     "routineRuns": routine_runs,
     "routineRun": found("RoutineRun"),
     "activeRoutineRuns": active,

@@ -2,30 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.staff.crews import Crew, NetworkMode
 from tests.faults.workers import Workers
-from tests.runtime.estate import estate_on
 from tests.work.routine_runs import yard as acts
 from tests.work.routine_runs.yard import ENDED, RHYTHM, Counting, RoutineYard, http, text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 RUNS, KILLS = 4, 25
-
-
-@pytest.fixture
-async def shore(database: Any, tmp_path: Path, anyio_backend: str) -> AsyncIterator[RoutineYard]:
-    """Without a worker of its own."""
-    async with estate_on(database, tmp_path, hooks_allow_private=True) as estate:
-        crew = Crew(name="Deck", slug="deck", workspace_id=estate.workspace.id, network_mode=NetworkMode.free)
-        await estate.add(crew)
-        yield RoutineYard(estate, crew)
 
 
 async def voyage(shore: RoutineYard, url: str, until: str) -> Any:

@@ -108,9 +108,6 @@ async def test_what_would_be_ignored_is_refused_at_the_start(yard: RoutineYard) 
     ):
         refusal = await refusal_of(yard, await yard.routine(step), inputs={"x": "1"})
         assert refusal.detail == f"This server does not execute {part} yet; the run was not started"
-    routine = await yard.routine(text("a", "b"))
-    for late in ({"delay_seconds": 60}, {"debounce_key": "k"}):
-        assert (await refusal_of(yard, routine, **late)).code is Code.BAD_REQUEST
 
 
 async def test_needs_and_states_are_asked(yard: RoutineYard) -> None:
