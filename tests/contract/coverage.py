@@ -14,12 +14,12 @@ GATES = {"none", "read", "create", "update", "manage", "delete", "owner"}
 # Operations that make no sense as a GraphQL field: cookies and redirects, uploads and downloads, sockets, probes.
 # Internal and webhook routes are REST only as well: they are not for users.
 REST_ONLY = {
-    "auth.providers", "auth.session", "auth.signin_page", "auth.error_page",
-    "auth.google_redirect", "auth.google_callback", "oauth.callback", "oauth.loopback", "chats.attach", "chats.attachments_list",
-    "chats.attachments_delete",
-    "crews.files.download", "agents.files_download", "admin.gdpr_export", "admin.memory_version_content",
-    "backups.download", "users.avatar", "agents.avatar", "issues.attachments_get", "chats.stream",
-    "ws.connect", "ws.terminal", "ops.healthz", "ops.readyz", "ops.metrics", "system.health", "journal.stream",
+    "auth.providers", "auth.session", "auth.signin_page", "auth.error_page", "auth.google_redirect",
+    "auth.google_callback", "oauth.callback", "oauth.loopback", "chats.attach", "chats.attachments_list",
+    "chats.attachments_delete", "crews.files.download", "agents.files_download", "admin.gdpr_export",
+    "admin.memory_version_content", "backups.download", "users.avatar", "agents.avatar", "issues.attachments_get",
+    "chats.stream", "ws.connect", "ws.terminal", "ops.healthz", "ops.readyz", "ops.metrics", "system.health",
+    "journal.stream",
 }  # fmt: skip
 
 BY_ANOTHER = {
