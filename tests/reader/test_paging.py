@@ -83,7 +83,6 @@ OF_ONE = {
     ("Query", "checkpoints"): ("missionId", "Mission.checkpoints"),
     ("Query", "agentPersonaVersions"): ("agentId", "Agent.personaVersions"),
     ("Query", "webhookReceipts"): ("agentId", "Agent.chats"),
-    ("Query", "routineRunRecords"): ("slug", "Routine.runs"),
     ("Query", "routineVersions"): ("slug", "Routine.versions"),
     ("Query", "routineRunRecords"): ("slug", "Routine.runs"),
 }
@@ -190,7 +189,6 @@ CHILDREN = {
         """format('crewId: "%s", identifier: "%s"', p.crew_id, p.identifier)""",
         "SELECT assignment_id AS key FROM runs",
     ),
-    ("Routine", "runs"): ("routines", "p.slug", "SELECT routine_id AS key FROM routine_runs"),
     ("Routine", "versions"): ("routines", "p.slug", "SELECT routine_id AS key FROM routine_versions"),
     ("Routine", "runs"): ("routines", "p.slug", "SELECT routine_id AS key FROM routine_runs"),
     ("Mission", "checkpoints"): (LIVE_MISSIONS, "p.crew_id", "SELECT mission_id AS key FROM checkpoints"),

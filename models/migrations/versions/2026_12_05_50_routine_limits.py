@@ -22,7 +22,7 @@ def upgrade() -> None:
             DROP CONSTRAINT routine_runs_size_check,
             ADD CONSTRAINT routine_runs_size_check CHECK (
                 pg_column_size(inputs) <= 4194304
-                AND GREATEST(pg_column_size(state), pg_column_size(overrides)) <= 1048576
                 AND GREATEST(pg_column_size(run_metadata), pg_column_size(started_metadata), pg_column_size(tags),
-                    pg_column_size(warnings)) <= 262144) NOT VALID;
+                    pg_column_size(warnings)) <= 262144
+                AND GREATEST(pg_column_size(state), pg_column_size(overrides)) <= 1048576) NOT VALID;
     """)

@@ -29,7 +29,9 @@ NO_RIGHT: Final = "The member in whose name it runs may no longer run routines"
 
 RoutineSlug = Annotated[str, Field(strict=True, max_length=LONGEST_SLUG)]
 TriggerName = Annotated[str, Field(strict=True, max_length=LABEL)]
-TriggerInputs = Annotated[dict[str, Any], within(PAYLOAD), ENDS]
+MOST_INPUTS: Final = 16 << 10
+"""Bytes of JSON: a list has the inputs of up to 500 triggers."""
+TriggerInputs = Annotated[dict[str, Any], within(MOST_INPUTS), ENDS]
 PinnedVersion = Annotated[Int, Field(ge=1)]
 OptionalSlug = Emptied[RoutineSlug]
 OptionalId = Emptied[Id]

@@ -22,7 +22,8 @@ LATER = datetime(2999, 1, 1, tzinfo=UTC)
 
 def _schedule(plot: Plot, **more: Any) -> RoutineSchedule:
     given: dict[str, Any] = {"routine_id": plot["runnable_routine"].id, "name": "Neap", "cron_expr": "0 9 * * 1"}
-    return RoutineSchedule(next_run_at=LATER, run_as_id=plot.owner.user_id, **given, **more, **plot.here)
+    given |= {"next_run_at": LATER, "run_as_id": plot.owner.user_id}
+    return RoutineSchedule(**given | more, **plot.here)
 
 
 @entity
@@ -34,7 +35,7 @@ def routine_schedule(plot: Plot) -> RoutineSchedule:
 def tripped_routine_schedule(plot: Plot) -> RoutineSchedule:
     """It has had everything that a schedule can have."""
     gate: dict[str, Any] = {
-        "wake_routine_id": plot["routine"].id,
+        "wake_routine_id": plot["runnable_routine"].id,
         "wake_inputs": {"go": True},
         "wake_fail_closed": True,
         "wake_check_count": 3,
@@ -45,6 +46,7 @@ def tripped_routine_schedule(plot: Plot) -> RoutineSchedule:
     }
     return _schedule(
         plot,
+        routine_id=plot["routine"].id,
         routine_version=1,
         enabled=False,
         catchup_policy=CatchupPolicy.all,

@@ -11,7 +11,7 @@ from tests.world import now
 
 @entity
 def routine_webhook(plot: Plot) -> RoutineWebhook:
-    routine_id = plot["runnable_routine"].id
+    routine_id = plot["routine"].id
     return RoutineWebhook(
         routine_id=routine_id,
         routine_version=1,
