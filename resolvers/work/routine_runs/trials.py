@@ -205,8 +205,8 @@ async def _tested(ctx: Context, source: str, crew_id: str | None) -> RoutineDefi
 async def dry_run_routine(ctx: Context, routine: SavedRoutine, data: RunRoutineDry) -> RoutineDryRun:
     """Test a routine without executing it.
 
-    Lists the steps that a run with these inputs would execute: conditions are judged and texts rendered, with
-    `<dry-run>` as the output of each step. No step is executed, nothing is stored, and nothing is spent. Also for a
+    Lists the steps that a run with these inputs would execute: conditions are judged and texts rendered, with a
+    placeholder as the output of each step. No step is executed, nothing is stored, and nothing is spent. Also for a
     routine that is proposed or disabled.
     """
     check_runner()
