@@ -73,6 +73,7 @@ ROOMS: Final = {
         "admin",
         "decision_links",
         "keeper",
+        "memory",
         "backups",
     ),
 }
