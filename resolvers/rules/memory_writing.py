@@ -25,8 +25,10 @@ MOST_APPENDED: Final = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class MemoryWrite:
-    """A memory that is written. `kept`: its file has the content already, or there is none, as of a persona. `always`: a
-    version is added even if the newest one has the same text. `appended`: the content, made of what the file has.
+    """A memory that is written. `kept`: its file has the content already, or there is none, as of a persona.
+
+    `always`: a version is added even if the newest one has the same text. `appended`: the content, made of what the
+    file has.
     """
 
     owner: MemoryOwner

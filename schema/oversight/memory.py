@@ -8,7 +8,7 @@ from schema.bridge.fields import mutation, output, query
 output(memory_ops.VersionEntry, name="MemoryLogEntry", fields={"bytes": float})
 output(memory_ops.VersionLog, name="MemoryLog")
 output(memory_ops.VersionContent, name="MemoryContent", fields={"bytes": float})
-output(memory_ops.EpisodicHit, fields={"Age": float})
+output(memory_ops.EpisodicHit, fields={"age": float})
 
 
 @strawberry.type

@@ -6,7 +6,7 @@ scheduled runs are proposed if the server (CREWSHIP_CONSOLIDATE_HITL) or the pol
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
 from sqlalchemy import Text as SQLText
@@ -90,7 +90,7 @@ class OfScheduled(Input):
 class ConsolidationStarted(Output):
     """A run that was accepted. `note` says why nothing happens."""
 
-    accepted: Literal[True] = True
+    accepted: bool = True
     triggered: Annotated[bool | None, Absent()] = None
     worker_id: Annotated[str | None, Absent()] = None
     note: Annotated[str | None, Absent()] = None

@@ -181,9 +181,7 @@ async def _derived(ctx: Context, crew: Crew, gathered: Gathered) -> list[Learned
     return read_rules(said.text, list(listed), gathered.before)
 
 
-async def _scores(
-    ctx: Context, gathered: Gathered, rules: Sequence[LearnedRule], now: datetime
-) -> dict[str, Any]:
+async def _scores(ctx: Context, gathered: Gathered, rules: Sequence[LearnedRule], now: datetime) -> dict[str, Any]:
     if not rules:
         return {}
     since = (now - SEARCHED_FOR).astimezone(UTC).isoformat()

@@ -4,9 +4,10 @@ import asyncio
 import tempfile
 import zipfile
 from collections.abc import AsyncIterator
+from enum import StrEnum
 from io import FileIO
 from secrets import token_hex
-from typing import IO, Annotated, Any, Final, Literal, cast
+from typing import IO, Annotated, Any, Final, cast
 
 import orjson
 from pydantic import Field
@@ -33,7 +34,14 @@ NOT_TEXT: Final = "not UTF-8"
 LINK: Final = "a link, which is not followed"
 NOT_PORTABLE: Final = "its name has a character that not every system allows"
 MANIFEST: Final = "okf.yaml"
-DocumentScope = Literal["agent", "crew"]
+
+
+class DocumentScope(StrEnum):
+    """The owner of a memory."""
+
+    agent = "agent"
+    crew = "crew"
+
 
 
 class OfMemory(Input):
@@ -65,7 +73,7 @@ class SkippedFile(Output):
 class MemoryExport(Output):
     """The documents of a memory, by path, and the files that were left out."""
 
-    format: Literal["crewship"] = "crewship"
+    format: str = "crewship"
     documents: list[MemoryDocument]
     skipped: list[SkippedFile]
 
@@ -76,7 +84,7 @@ class Exporting:
     def __init__(self, ctx: Context, owner: MemoryOwner, row: Crew | Agent) -> None:
         self.ctx, self.owner, self.row = ctx, owner, row
         self.skipped: list[SkippedFile] = []
-        self._scope: DocumentScope = "crew" if owner.agent_id is None else "agent"
+        self._scope = DocumentScope.crew if owner.agent_id is None else DocumentScope.agent
         self._number, self._bytes = 0, 0
 
     async def documents(self) -> AsyncIterator[MemoryDocument]:

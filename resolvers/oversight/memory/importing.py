@@ -35,7 +35,7 @@ LONGEST_BODY: Final = bounds.REPLY
 LONGEST_PATH: Final = 600
 
 
-class MemoryDocumentInput(Input):
+class ImportedDocument(Input):
     """A file of a memory. Its tier follows from the path when it is exported; title, tags and sources are not kept."""
 
     path: Annotated[str, Field(strict=True, max_length=LONGEST_PATH)]
@@ -52,12 +52,12 @@ class MemoryDocumentInput(Input):
 class ImportMemory(OfMemory):
     """At most 1,000 documents."""
 
-    documents: Annotated[list[MemoryDocumentInput], at_most(MOST_DOCUMENTS), Field(min_length=1)]
+    documents: Annotated[list[ImportedDocument], at_most(MOST_DOCUMENTS), Field(min_length=1)]
 
 
 class RejectedDocument(Output):
-    """A document whose content is refused. `kind` is `prompt_injection`, with the category in `pattern`; `scrubber`, for
-    secrets; or `cap`, for a size.
+    """A document whose content is refused. `kind` is `prompt_injection`, with the category in `pattern`, `scrubber` for
+    secrets, or `cap` for a size.
     """
 
     path: str
@@ -114,17 +114,17 @@ async def _set_persona(ctx: Context, row: Crew | Agent, text: str) -> None:
     await ctx.update(type(row), row.id, **changed)
 
 
-def _write(owner: MemoryOwner, document: MemoryDocumentInput) -> MemoryWrite:
+def _write(owner: MemoryOwner, document: ImportedDocument) -> MemoryWrite:
     content, persona = document.body.encode(errors="replace"), document.path == PERSONA_FILE
     tier = MemoryTier.persona if persona else tier_of(document.path)
     return MemoryWrite(owner, document.path, tier, content, kept=persona)
 
 
 def _judged(
-    owner: MemoryOwner, documents: Sequence[MemoryDocumentInput]
-) -> tuple[MemoryImported, list[MemoryDocumentInput]]:
+    owner: MemoryOwner, documents: Sequence[ImportedDocument]
+) -> tuple[MemoryImported, list[ImportedDocument]]:
     """What is refused, and the documents that are not. Takes a second for the largest import: in a thread."""
-    answer, accepted = MemoryImported(written=[], rejected=[], failed=[]), list[MemoryDocumentInput]()
+    answer, accepted = MemoryImported(written=[], rejected=[], failed=[]), list[ImportedDocument]()
     for document in documents:
         fault = fault_of(document.path, owner)
         if fault is not None:
@@ -136,7 +136,7 @@ def _judged(
     return answer, accepted
 
 
-def _rejected(owner: MemoryOwner, document: MemoryDocumentInput) -> RejectedDocument | None:
+def _rejected(owner: MemoryOwner, document: ImportedDocument) -> RejectedDocument | None:
     size, cap = len(document.body.encode(errors="replace")), cap_of(document.path, owner.crew_slug) or 0
     if size > cap:
         detail = {"bytes_attempted": size, "bytes_limit": cap}

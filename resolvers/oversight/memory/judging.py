@@ -33,7 +33,9 @@ CATEGORIES: Final = {
 @cache
 def _lines() -> dict[Threat, re.Pattern[str]]:
     """Patterns within one line each, whose parts between are bounded: their time is linear in the text."""
-    secret = r"\$\{?\w{0,40}(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)\w{0,40}|\.env\b|\bprintenv\b|/etc/(?:passwd|shadow)"
+    secret = (
+        r"\$\{?\w{0,40}(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)\w{0,40}|\.env\b|\bprintenv\b|/etc/(?:passwd|shadow)"
+    )
     sends = r"\b(?:curl|wget|nc|ncat)\b"
     return {
         Threat.prompt_injection: re.compile(

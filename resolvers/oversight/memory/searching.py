@@ -76,15 +76,15 @@ class FileHit(Output):
 
 
 class EpisodicHit(Output):
-    """An entry of the journal. `Age` is in nanoseconds."""
+    """An entry of the journal. `age` is in nanoseconds."""
 
-    EntryID: str
-    Score: float
-    Age: int
-    Summary: str
-    EntryType: str
-    AgentID: str
-    Payload: Annotated[dict[str, Any] | None, Absent()] = None
+    entry_id: str = Field(alias="EntryID")
+    score: float = Field(alias="Score")
+    age: int = Field(alias="Age")
+    summary: str = Field(alias="Summary")
+    entry_type: str = Field(alias="EntryType")
+    agent_id: str = Field(alias="AgentID")
+    payload: Annotated[dict[str, Any] | None, Absent(), Field(alias="Payload")] = None
 
 
 class MemoryHit(Output):
@@ -195,7 +195,7 @@ async def _found(
 def _id(hit: MemoryHit) -> str:
     if hit.fts is not None:
         return f"{hit.fts.file}:{hit.fts.line_start}"
-    return "" if hit.episodic is None else hit.episodic.EntryID
+    return "" if hit.episodic is None else hit.episodic.entry_id
 
 
 async def _files(ctx: Context, data: SearchMemory) -> list[MemoryHit]:
