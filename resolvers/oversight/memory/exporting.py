@@ -43,7 +43,6 @@ class DocumentScope(StrEnum):
     crew = "crew"
 
 
-
 class OfMemory(Input):
     """The memory of an agent of a crew; without `agent_slug` the shared memory of the crew."""
 
@@ -167,8 +166,8 @@ async def export_memory_bundle(ctx: Context, data: OfMemory) -> Opened:
     owner, crew, agent = await owner_named(ctx, data.crew_id, data.agent_slug)
     whose = f"crew {crew.id}" if agent is None else f"agent {agent.slug}"
     file = cast(FileIO, await asyncio.to_thread(tempfile.TemporaryFile, buffering=0))
+    bundle, listed = zipfile.ZipFile(cast(IO[bytes], file), "w", zipfile.ZIP_DEFLATED), list[dict[str, Any]]()
     try:
-        bundle, listed = zipfile.ZipFile(cast(IO[bytes], file), "w", zipfile.ZIP_DEFLATED), list[dict[str, Any]]()
         async for document in Exporting(ctx, owner, agent or crew).documents():
             await asyncio.to_thread(bundle.writestr, document.path, _with_front_matter(document))
             listed.append({"path": document.path, "tier": document.tier, "scope": document.scope})
@@ -178,6 +177,7 @@ async def export_memory_bundle(ctx: Context, data: OfMemory) -> Opened:
         await asyncio.to_thread(bundle.close)
         size = file.seek(0, 2)
     except BaseException:
+        bundle.close()
         file.close()
         raise
     name = f"crewship-memory-{crew.id if agent is None else agent.slug}.zip"

@@ -120,9 +120,7 @@ def _write(owner: MemoryOwner, document: ImportedDocument) -> MemoryWrite:
     return MemoryWrite(owner, document.path, tier, content, kept=persona)
 
 
-def _judged(
-    owner: MemoryOwner, documents: Sequence[ImportedDocument]
-) -> tuple[MemoryImported, list[ImportedDocument]]:
+def _judged(owner: MemoryOwner, documents: Sequence[ImportedDocument]) -> tuple[MemoryImported, list[ImportedDocument]]:
     """What is refused, and the documents that are not. Takes a second for the largest import: in a thread."""
     answer, accepted = MemoryImported(written=[], rejected=[], failed=[]), list[ImportedDocument]()
     for document in documents:

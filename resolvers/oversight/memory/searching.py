@@ -183,7 +183,9 @@ async def _found(
 ) -> MemoryFound:
     hits = [*await _files(ctx, data)]
     if crew_ids or agent_ids:
-        hits += await _episodes(ctx, data, crew_ids, agent_ids)
+        # an agent's runtime has no right of its own to the journal
+        reader = ctx.caller if agent is None else Caller.service(SERVICE, ctx.workspace_id or "")
+        hits += await _episodes(ctx, reader, data, crew_ids, agent_ids)
     hits = sorted(hits, key=lambda hit: -hit.score)[: data.limit]
     if hits:
         told = {"query": data.query, "scope": data.scope.value, "hit_ids": [_id(hit) for hit in hits]}
@@ -241,13 +243,13 @@ def _lines(row: Any, words: Sequence[str]) -> FileHit:
 
 
 async def _episodes(
-    ctx: Context, data: SearchMemory, crew_ids: Sequence[str], agent_ids: Sequence[str]
+    ctx: Context, reader: Caller, data: SearchMemory, crew_ids: Sequence[str], agent_ids: Sequence[str]
 ) -> list[MemoryHit]:
     """Those with the most words of the query first, and of these the newest."""
     filters = {"crew_ids": list(crew_ids) or None, "agent_ids": list(agent_ids) or None, "entry_type": list(EMBEDDED)}
     counted, seen = dict[str, int](), dict[str, dict[str, Any]]()
     for word in _words(data.query):
-        for entry in await entries(ctx.caller, ctx.workspace_id, q=word, limit=MOST, **filters):
+        for entry in await entries(reader, ctx.workspace_id, q=word, limit=MOST, **filters):
             if is_recalled(entry):
                 seen[entry["id"]] = entry
                 counted[entry["id"]] = counted.get(entry["id"], 0) + 1

@@ -23,10 +23,13 @@ RUN = "/api/v1/consolidate/run"
 PATTERN = "When a deploy fails"
 
 
+def setting(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update=changes))
+
+
 @pytest.fixture
 def curator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instance.settings, "aux_curator_provider", "ollama")
-    monkeypatch.setattr(instance.settings, "ollama_base_url", "http://127.0.0.1:9")
+    setting(monkeypatch, aux_curator_provider="ollama", aux_curator_model="small", ollama_base_url="http://127.0.0.1:9")
 
 
 async def happened(bridge: Bridge, number: int, **more: Any) -> list[str]:
@@ -70,13 +73,13 @@ def learned(bridge: Bridge) -> str:
 
 
 async def entries(bridge: Bridge, entry_type: str) -> list[Any]:
-    sql = "SELECT payload, actor_type FROM journal_entries WHERE entry_type = $1 AND workspace_id = $2 ORDER BY created_at"
+    sql = "SELECT payload FROM journal_entries WHERE entry_type = $1 AND workspace_id = $2 ORDER BY created_at"
     rows = await bridge.world.database.fetch(sql, entry_type, bridge.world.workspace.id)
     return [row["payload"] if isinstance(row["payload"], dict) else orjson.loads(row["payload"]) for row in rows]
 
 
 async def test_without_a_model_a_run_is_noted_and_ends(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instance.settings, "aux_curator_provider", "none")
+    setting(monkeypatch, aux_curator_provider="none")
     for body in (None, {}, {"since": "soon"}, {"crew_id": bridge.crew.id, "since": "3d"}):
         answer = await bridge.ask("POST", RUN, body=body)
         assert (answer.status_code, answer.json()) == (
@@ -237,10 +240,10 @@ async def test_a_crew_that_writes_by_itself_is_asked_where_the_server_says_so(
     await bridge.world.database.execute(sql, bridge.crew.id, AutonomyLevel.full.value)
     await happened(bridge, 10)
     model.answer = answering()
-    monkeypatch.setattr(instance.settings, "consolidate_hitl", True)
+    setting(monkeypatch, consolidate_hitl=True)
     assert (await derive(bridge)).rules == 1
     assert learned(bridge) == ""
-    monkeypatch.setattr(instance.settings, "consolidate_hitl", False)
+    setting(monkeypatch, consolidate_hitl=False)
     assert (await derive(bridge)).rules == 1
     assert PATTERN in learned(bridge)
 

@@ -120,7 +120,9 @@ async def test_an_agent_finds_its_own_entries_and_those_of_its_crew(bridge: Brid
     await noted(bridge, "The narwhal was mine", agent_id=bridge.agent.id)
     await noted(bridge, "The narwhal was of the crew")
     slug = bridge.agent.slug
-    own = (await as_agent(bridge, {"query": "narwhal", "scope": "own"}, slug)).json()
+    answer = await as_agent(bridge, {"query": "narwhal", "scope": "own"}, slug)
+    assert answer.status_code == 200, answer.text
+    own = answer.json()
     assert [hit["episodic"]["Summary"] for hit in own["hits"]] == ["The narwhal was mine"]
     crew = {"query": "narwhal", "scope": "crew_shared", "crew_id": bridge.crew.id}
     assert (await as_agent(bridge, crew, slug)).json()["count"] == 2

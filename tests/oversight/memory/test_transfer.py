@@ -200,7 +200,7 @@ async def test_paths_without_versions(bridge: Bridge) -> None:
         assert (log["entries"], log["projection"]["state"]) == ([], "unrecorded")
     assert (await bridge.versions("notes.md"))["projection"]["state"] == "unrecorded"
     history = await bridge.ask("GET", f"/api/v1/agents/{bridge.agent.id}/persona/history")
-    assert len(history.json()["versions"] if isinstance(history.json(), dict) else history.json()) == 1
+    assert len(history.json()["entries"]) == 1
 
 
 async def test_memories_are_no_versions_of_a_persona(bridge: Bridge, world: World) -> None:
