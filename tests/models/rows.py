@@ -72,7 +72,7 @@ from models.staff.chats import (
 )
 from models.staff.crews import Crew, CrewConnection, CrewMember
 from models.staff.hooks import Hook, HookEvent, HookHandler
-from models.staff.memory import MemoryConfig, MemoryTier, MemoryVersion
+from models.staff.memory import MemoryConfig, MemoryProposal, MemoryText, MemoryTier, MemoryVersion
 from models.staff.runners import Runner, RunnerCall
 from models.staff.runs import Run, RunFrame, RunStep, RunTag
 from models.staff.webhooks import WebhookReceipt
