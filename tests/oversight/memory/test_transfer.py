@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from models.staff.memory import MemoryTier
+from resolvers.staff.crews.memories import record_quietly
 from tests.oversight.memory.conftest import MEMORY, Bridge, document
 from tests.world import World
 
@@ -211,3 +212,31 @@ async def test_memories_are_no_versions_of_a_persona(bridge: Bridge, world: Worl
         assert put.status_code == 200
     sql = "SELECT tier, parent_sha IS NOT NULL AS follows FROM memory_versions ORDER BY written_at DESC LIMIT 1"
     assert dict(await world.database.fetchrow(sql)) == {"tier": MemoryTier.persona.value, "follows": True}
+
+
+async def test_files_that_others_have_written_are_recorded(bridge: Bridge, world: World) -> None:
+    """By agents and people, as files of the crew."""
+    await bridge.import_documents(document("AGENT.md", "one\n"))
+    path = f"agent:{bridge.agent.slug}"
+    (bridge.own / "daily").mkdir()
+    (bridge.own / "daily" / "b.md").write_text("The wombat is asleep\n")
+    (bridge.own / "daily" / "link.md").symlink_to("/etc/passwd")
+    await record_quietly(world.workspace.id, bridge.crew.id)
+    log = await bridge.versions(f"{path}/daily/b.md")
+    assert [entry["written_by"] for entry in log["entries"]] == ["audit-watcher"]
+    assert (await bridge.versions(f"{path}/daily/link.md"))["count"] == 0
+    body = {"query": "wombat"}
+    place = f"{MEMORY}/search/hybrid"
+    assert (await bridge.ask("POST", place, body=body)).json()["count"] == 1
+
+    saved = f"{bridge.crew.id}/{bridge.agent.slug}/.memory/AGENT.md"
+    async with world.client(world.owner) as client:
+        query = {"workspace_id": world.workspace.id, "path": saved}
+        answer = await client.put(f"/api/v1/crews/{bridge.crew.id}/files/save", params=query, content=b"two\n")
+    assert answer.status_code == 200, answer.text
+    (bridge.own / "daily" / "b.md").unlink()
+    await record_quietly(world.workspace.id, bridge.crew.id)
+    await record_quietly(world.workspace.id, bridge.crew.id)
+    assert (await bridge.versions(f"{path}/AGENT.md"))["count"] == 2
+    assert (await bridge.ask("POST", place, body=body)).json()["count"] == 0
+    await record_quietly(world.workspace.id, "cnone00000000000000000")
