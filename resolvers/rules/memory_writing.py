@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -73,45 +72,38 @@ async def write_memories(
 ) -> MemoriesWritten:
     """Writes each by itself. Files go before rows: what is cut off is a file whose version is added by the next look.
 
-    Begins the transaction. `first` is called at its beginning, under the lock that all writers of memories hold.
+    Begins the transaction. `first` is called at its beginning, under the lock that all writers of memories hold. Files
+    are small, and written one after the other, so that no more than one is open.
     """
     outputs = {write.owner.crew_id: output_of_crew(ctx, write.owner.crew_id) for write in writes}
     texts, store = folder_of(ctx, ctx.workspace_id), ctx.outside.store
-    async with AsyncExitStack() as held:
-        received = [await _received(held, store, write) for write in writes if write.appended is None]
-        await begin_writing(ctx)
-        if first is not None:
-            await first()
-        for write in writes:
-            if write.appended is not None:
-                before = await _content(outputs[write.owner.crew_id], write)
-                received.append(await _received(held, store, replace(write, content=write.appended(before))))
-        before_all = await newest(ctx, {write.path for write in writes})
-        failed, added, done = dict[str, str](), list[MemoryVersion](), list[MemoryWrite]()
-        for write, text, file in received:
-            try:
-                if file is not None:
-                    await outputs[write.owner.crew_id].keep(file, write.owner.place(write.name))
-            except Refusal as refusal:
-                failed[write.path] = str(refusal)
-                continue
-            done.append(write)
-            same = before_all.get(write.path)
-            if not write.recorded or (same is not None and same.sha256 == write.sha and not write.always):
-                continue
+    await begin_writing(ctx)
+    if first is not None:
+        await first()
+    versions = await newest(ctx, {write.path for write in writes})
+    failed, added, done = dict[str, str](), list[MemoryVersion](), list[MemoryWrite]()
+    for asked in writes:
+        output, write = outputs[asked.owner.crew_id], asked
+        if asked.appended is not None:
+            write = replace(asked, content=asked.appended(await _content(output, asked)))
+        try:
+            if not write.kept:
+                async with store.receive(_whole(write.content)) as file:
+                    await output.keep(file, write.owner.place(write.name))
+        except Refusal as refusal:
+            failed[write.path] = str(refusal)
+            continue
+        done.append(write)
+        same = versions.get(write.path)
+        if not write.recorded or (same is not None and same.sha256 == write.sha and not write.always):
+            continue
+        async with store.receive(_whole(write.content)) as text:
             await texts.keep(text, write.sha)
-            before_all[write.path] = _version(write, same, written_by)
-            added.append(before_all[write.path])
-        await ctx.insert_all(added)
+        versions[write.path] = _version(write, same, written_by)
+        added.append(versions[write.path])
+    await ctx.insert_all(added)
     await index_texts(ctx, done)
-    return MemoriesWritten(before_all, failed)
-
-
-async def _received(held: AsyncExitStack, store: Any, write: MemoryWrite) -> tuple[MemoryWrite, Any, Any]:
-    """The text of the version, and the file."""
-    text = await held.enter_async_context(store.receive(_whole(write.content)))
-    file = None if write.kept else await held.enter_async_context(store.receive(_whole(write.content)))
-    return write, text, file
+    return MemoriesWritten(versions, failed)
 
 
 async def _content(folder: Any, write: MemoryWrite) -> bytes:

@@ -84,7 +84,7 @@ class EpisodicHit(Output):
     summary: str = Field(alias="Summary")
     entry_type: str = Field(alias="EntryType")
     agent_id: str = Field(alias="AgentID")
-    payload: Annotated[dict[str, Any] | None, Absent(), Field(alias="Payload")] = None
+    payload: Annotated[dict[str, Any] | None, Absent()] = Field(default=None, alias="Payload")
 
 
 class MemoryHit(Output):
