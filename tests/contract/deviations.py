@@ -204,6 +204,7 @@ OTHER_KEYS: dict[str, dict[str, str]] = {
 # operation -> statuses of its line that it never answers
 NEVER: dict[str, dict[int, str]] = {
     "chats.list_all": {404: "what a server answers that does not serve this route"},
+    "consolidate.proposal_diff": {410: "the text of a proposal is kept with it"},
 }
 
 # operation -> why its declaration differs from the line

@@ -28,7 +28,7 @@ from resolvers.oversight.memory.owners import owner_named
 from resolvers.rules.memory_files import PERSONA_FILE, MemoryOwner, cap_of, fault_of, tier_of
 from resolvers.rules.memory_writing import MemoryWrite, write_memories
 
-MOST_DOCUMENTS: Final = 1_000
+MOST_DOCUMENTS: Final = 500
 MOST_BODY: Final = 32 << 20
 """Bytes of a request."""
 LONGEST_BODY: Final = bounds.REPLY
@@ -50,7 +50,7 @@ class ImportedDocument(Input):
 
 
 class ImportMemory(OfMemory):
-    """At most 1,000 documents."""
+    """At most 500 documents."""
 
     documents: Annotated[list[ImportedDocument], at_most(MOST_DOCUMENTS), Field(min_length=1)]
 

@@ -188,7 +188,7 @@ async def _found(
         hits += await _episodes(ctx, reader, data, crew_ids, agent_ids)
     hits = sorted(hits, key=lambda hit: -hit.score)[: data.limit]
     if hits:
-        told = {"query": data.query, "scope": data.scope.value, "hit_ids": [_id(hit) for hit in hits]}
+        told = {"query": data.query, "scope": data.scope.value, "places": [_id(hit) for hit in hits]}
         who = {"user_id": ctx.user_id} if agent is None else {"agent_id": agent.id, "crew_id": agent.crew_id or ""}
         await note_search(Caller.service(SERVICE, ctx.workspace_id or ""), told | who)
     return MemoryFound(query=data.query, count=len(hits), hits=hits)
@@ -283,13 +283,13 @@ class NoteSearch(Input):
 
     query: Annotated[str, Field(strict=True, max_length=bounds.LINE * 5)]
     scope: Text
-    hit_ids: Annotated[list[Annotated[str, Field(max_length=1_000)]], at_most(MOST)]
+    places: Annotated[list[Annotated[str, Field(max_length=1_000)]], at_most(MOST)]
     user_id: Id = ""
     agent_id: Id = ""
     crew_id: Id = ""
 
 
-@command("memory.note_search", Action.PARTICIPATE, surfaces=NO_SURFACE)
+@command("memory.note_search", Action.UPDATE, surfaces=NO_SURFACE)
 async def note_search(ctx: Context, data: NoteSearch) -> None:
     """Record a search of memories.
 
@@ -303,12 +303,12 @@ async def note_search(ctx: Context, data: NoteSearch) -> None:
             actor_id=data.agent_id or data.user_id or None,
             agent_id=data.agent_id or None,
             crew_id=data.crew_id or None,
-            summary=f"Memory searched: {len(data.hit_ids)} hits",
+            summary=f"Memory searched: {len(data.places)} hits",
             payload={
                 "query": data.query,
                 "scope": data.scope,
-                "hit_count": len(data.hit_ids),
-                "hit_chunk_ids": data.hit_ids,
+                "hit_count": len(data.places),
+                "hit_chunk_ids": data.places,
             },
         )
     )

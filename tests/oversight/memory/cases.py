@@ -2,6 +2,8 @@
 
 import hashlib
 
+from models.attention.inbox import InboxItem, InboxKind, SenderType, inbox_item_id
+from models.people.workspaces import Role
 from models.staff.memory import MemoryProposal, MemoryText
 from resolvers.errors import Code
 from tests.generation.entities import Plot, entity
@@ -21,6 +23,15 @@ def memory_text(plot: Plot) -> MemoryText:
 def memory_proposal(plot: Plot) -> MemoryProposal:
     rule = {"pattern": "When a deploy fails", "action": "Roll back", "evidence": ["j1", "j2"], "confidence": 0.9}
     return MemoryProposal(crew_id=plot["crew"].id, rules=[rule], entries_scanned=12, **plot.here)
+
+
+@entity
+def memory_proposal_item(plot: Plot) -> InboxItem:
+    """Managers are asked about the proposal."""
+    kind, source = InboxKind.memory_consolidation, plot["memory_proposal"].id
+    of = {"id": inbox_item_id(kind, source), "kind": kind, "source_id": source, "title": "One rule is proposed"}
+    told = {"sender_type": SenderType.system, "sender_name": "Consolidator", "payload": {}}
+    return InboxItem(target_role=Role.MANAGER, **of, **told, **plot.here)
 
 
 VERSION = {"sha": DIGEST, "path": PATH}

@@ -130,7 +130,7 @@ async def test_a_bundle_has_front_matter_and_a_manifest(bridge: Bridge) -> None:
         ({"agent_slug": "nobody"}, 404),
         ({"documents": [document("AGENT.md", "x", "nope")]}, 400),
         ({"documents": [document("AGENT.md", "x", "persona")]}, 400),
-        ({"documents": [document("daily/a.md", "x")] * 1001}, 400),
+        ({"documents": [document("daily/a.md", "x")] * 501}, 400),
     ],
 )
 async def test_an_import_that_is_refused_writes_nothing(bridge: Bridge, change: dict[str, Any], status: int) -> None:
