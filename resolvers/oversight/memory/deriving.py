@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from sqlmodel import col
+
 from models.attention.inbox import InboxKind, InboxPriority, SenderType
 from models.bounds import cut
 from models.oversight.journal import JournalActor, JournalEntry, Priority
@@ -40,6 +42,7 @@ LEAST_ENTRIES: Final = 10
 MOST_SHOWN: Final = 200
 LONGEST_ENTRY: Final = 300
 SEEN_FOR: Final = 7
+MOST_PROPOSALS: Final = 200
 MOST_PINNED: Final = 100
 SEARCHED_FOR: Final = timedelta(days=30)
 BY_ITSELF: Final = frozenset(
@@ -117,7 +120,8 @@ def _learned(owner: MemoryOwner, now: datetime, rules: Sequence[LearnedRule]) ->
 
 
 async def _gathered(ctx: Context, owner: MemoryOwner, now: datetime, since: datetime) -> Gathered:
-    """Denials alone of the keeper's decisions; the rules that were learned within a week."""
+    """Denials alone of the keeper's decisions; the rules that were learned or proposed within a
+    week."""
     here, of = ctx.workspace_id, {"crew_ids": [owner.crew_id]}
     found = await entries(
         ctx.caller, here, entry_type=list(TYPES), since=since.astimezone(UTC).isoformat(), limit=PAGE, **of
@@ -125,10 +129,11 @@ async def _gathered(ctx: Context, owner: MemoryOwner, now: datetime, since: date
     shown = [entry for entry in found if entry["entry_type"] != DECISION or _denies(entry)]
     marked = [Priority.pin.value, Priority.permanent.value]
     pinned = await entries(ctx.caller, here, priority=marked, limit=MOST_PINNED, **of)
-    folder, before = output_of_crew(ctx, owner.crew_id), list[str]()
-    for days in range(SEEN_FOR + 1):
-        content = await _read(folder, owner.place(name_of((now - timedelta(days=days)).astimezone(UTC))))
-        before.append(content)
+    folder, days = output_of_crew(ctx, owner.crew_id), [now - timedelta(days=n) for n in range(SEEN_FOR + 1)]
+    before = [await _read(folder, owner.place(name_of(day.astimezone(UTC)))) for day in days]
+    lately = (col(MemoryProposal.crew_id) == owner.crew_id, col(MemoryProposal.created_at) > days[-1])
+    newest = ctx.select(MemoryProposal, *lately).order_by(col(MemoryProposal.created_at).desc()).limit(MOST_PROPOSALS)
+    before += [rule["pattern"] for proposal in await newest.all() for rule in proposal.rules]
     return Gathered(shown[:MOST_SHOWN], len(shown), pinned, "\n".join(before))
 
 

@@ -1,6 +1,7 @@
 """Rules from the journal: by hand, by the clock, proposed, compared, approved and rejected."""
 
 import asyncio
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from models.oversight.journal import JournalEntry, Priority
 from models.staff.crews import AutonomyLevel
 from resolvers.instance.completions import CompletionFailed, CompletionRequest
-from resolvers.kernel import Caller, instance
+from resolvers.kernel import AcrossWorkspaces, Caller, across_workspaces, instance
+from resolvers.kernel.background.steps import read
+from resolvers.oversight.memory.consolidation import CONSOLIDATE, OfConsolidation, enqueue_scheduled
 from resolvers.oversight.memory.deriving import consolidate_quietly
 from resolvers.oversight.memory.proposals import appended
 from resolvers.oversight.memory.rules_found import LearnedRule, merged, read_rules
+from runtime.oversight.memory import consolidated
 from tests.oversight.keeper.conftest import ScriptedModel
 from tests.oversight.memory.conftest import Bridge
 from tests.world import World
@@ -244,8 +248,10 @@ async def test_a_crew_that_writes_by_itself_is_asked_where_the_server_says_so(
     assert (await derive(bridge)).rules == 1
     assert learned(bridge) == ""
     setting(monkeypatch, consolidate_hitl=False)
+    assert (await derive(bridge)).rules == 0  # it has been proposed
+    model.answer = answering("When a test is flaky")
     assert (await derive(bridge)).rules == 1
-    assert PATTERN in learned(bridge)
+    assert "When a test is flaky" in learned(bridge)
 
 
 def test_a_diff_shows_three_lines_before_what_is_added() -> None:
@@ -255,6 +261,63 @@ def test_a_diff_shows_three_lines_before_what_is_added() -> None:
         "--- canonical (current)\n+++ canonical (post-merge)\n@@ -2,3 +2,5 @@\n two\n three\n four\n+\n+## New\n"
     )
     assert added == 2
+
+
+@dataclass
+class Steps:
+    """A job's steps, each once."""
+
+    workspace_id: str
+    now: datetime
+
+    async def read(self, look: Any) -> Any:
+        return await read(CONSOLIDATE, self.workspace_id, look)
+
+    async def call(self, step: str, ask: Any, *, timeout: float) -> Any:
+        return await ask(step)
+
+    async def write(self, step: str, change: Any) -> None:
+        """What it records is looked at by the test."""
+        self.recorded = Recording()
+        await change(self.recorded)
+
+
+@dataclass
+class Recording:
+    rows: list[Any] = field(default_factory=list)
+
+    def record(self, *rows: Any) -> None:
+        self.rows += rows
+
+
+@pytest.mark.usefixtures("curator")
+async def test_a_run_visits_its_crews_and_ends(bridge: Bridge, model: ScriptedModel) -> None:
+    model.answer = answering()
+    await happened(bridge, 10)
+    work = Steps(bridge.world.workspace.id, datetime.now(UTC))
+    data = OfConsolidation(worker_id="csd_1", crew_id=bridge.crew.id, since="3600")
+    await consolidated(work, data)  # type: ignore[arg-type]
+    (entry,) = work.recorded.rows
+    assert entry.payload == {"status": "ok", "worker_id": "csd_1", "crews_run": 1, "rules_appended": 1}
+    assert PATTERN in learned(bridge)
+
+
+@pytest.mark.usefixtures("curator")
+async def test_every_crew_is_looked_at_on_schedule(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+
+    async def look(rows: AcrossWorkspaces) -> str:
+        last = await enqueue_scheduled(rows, "")
+        asked.extend(queued.args for queued in rows.queued)
+        rows.queued.clear()
+        return last
+
+    assert await across_workspaces(look) == ""
+    assert sum(bridge.crew.id in args for args in asked) == 1
+    asked.clear()
+    setting(monkeypatch, aux_curator_provider="none")
+    await across_workspaces(look)
+    assert asked == []
 
 
 async def test_a_deleted_crew_is_left_out(bridge: Bridge, model: ScriptedModel) -> None:
