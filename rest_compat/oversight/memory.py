@@ -28,7 +28,7 @@ def _bytes(_: Request, answer: Answer) -> Reply:
 def _acting(request: Request) -> dict[str, Any]:
     """The agent is named by a header alone."""
     slug = request.headers.get(b"x-acting-agent-slug", b"").decode("latin-1").strip()
-    return body_of(request) | {"acting_agent_slug": slug[:200]}
+    return body_of(request) | {"acting_agent_slug": slug}
 
 
 ROUTES = (

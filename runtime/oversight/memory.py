@@ -8,13 +8,14 @@ from resolvers.oversight.memory.consolidation import (
     CONSOLIDATE_CREW,
     LOOK,
     SINCE,
+    CrewConsolidated,
     OfConsolidation,
     OfScheduled,
     complete,
     crews_of,
     enqueue_scheduled,
 )
-from resolvers.oversight.memory.deriving import CrewConsolidated, consolidate_quietly
+from resolvers.oversight.memory.deriving import consolidate_quietly
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick, ticks
 

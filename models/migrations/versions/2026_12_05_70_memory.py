@@ -44,7 +44,7 @@ def upgrade() -> None:
             CONSTRAINT memory_proposals_id_check CHECK (id ~ '^[A-Za-z0-9_-]+$'),
             CONSTRAINT memory_proposals_status_check CHECK (status IN ('pending', 'approved', 'rejected')),
             CONSTRAINT memory_proposals_size_check CHECK (
-                GREATEST(pg_column_size(evidence), pg_column_size(rules), pg_column_size(scores)) <= 262144),
+                GREATEST(pg_column_size(rules), pg_column_size(evidence), pg_column_size(scores)) <= 262144),
             FOREIGN KEY (workspace_id, crew_id) REFERENCES crews (workspace_id, id) ON DELETE CASCADE
         );
         CREATE INDEX memory_proposals_crew_id_idx ON memory_proposals (workspace_id, crew_id, created_at);

@@ -2,9 +2,8 @@
 
 from resolvers.kernel import Domain
 from resolvers.oversight.memory.consolidation import ConsolidationStarted, run_consolidation
-from resolvers.oversight.memory.deriving import CrewConsolidated
-from resolvers.oversight.memory.exporting import MemoryDocument, MemoryExport, export_memory, export_memory_bundle
-from resolvers.oversight.memory.health import HealthDetails, HealthMetrics, MemoryHealth, get_memory_health
+from resolvers.oversight.memory.exporting import MemoryExport, export_memory, export_memory_bundle
+from resolvers.oversight.memory.health import MemoryHealth, get_memory_health
 from resolvers.oversight.memory.history import (
     MemoryRestored,
     VersionContent,

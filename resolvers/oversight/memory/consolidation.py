@@ -107,7 +107,7 @@ CONSOLIDATE_CREW: Final = job("memory.consolidate_crew", OfScheduled, unique="{c
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def run_consolidation(ctx: Context, data: RunConsolidation) -> ConsolidationStarted:
-    """Consolidate memories.
+    """Start a consolidation of memories.
 
     A job has a model derive rules from the journal of each crew, and appends them to its memory. Without a model for
     the curator nothing happens, and `note` says so. CONFLICT while another run of the workspace works.

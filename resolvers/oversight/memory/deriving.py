@@ -62,7 +62,7 @@ Answer with one JSON object and nothing else:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What a model is shown of a crew."""
+    """The entries of a crew that a model is shown."""
 
     shown: list[dict[str, Any]]
     scanned: int
@@ -84,7 +84,7 @@ class Gathered:
     late=True,
 )
 async def consolidate_crew(ctx: Context, data: ConsolidateCrew) -> CrewConsolidated:
-    """Derive rules from the journal of a crew.
+    """Add rules from the journal of a crew.
 
     Pinned entries are copied to its pins first.
     """

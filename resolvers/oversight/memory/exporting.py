@@ -17,7 +17,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.memory import MemoryTier, MemoryVersion
 from resolvers.instance.store import Entry, Opened
-from resolvers.kernel import REST_ONLY, Absent, Action, Code, Context, Id, Input, Output, Refusal, Text, procedure
+from resolvers.kernel import NO_SURFACE, Absent, Action, Code, Context, Id, Input, Output, Refusal, Text, procedure
 from resolvers.oversight.memory.owners import owner_named
 from resolvers.rules.memory_files import LESSONS_FILE, MOST_READ, PERSONA_FILE, MemoryOwner, tier_of
 from resolvers.rules.memory_versions import NEWEST_FIRST, content_of
@@ -113,7 +113,7 @@ class Exporting:
             self.skipped.append(SkippedFile(source=name, reason=reason))
 
     async def _stored(self) -> dict[str, bytes]:
-        """What is kept in rows and versions: the persona, and lessons that the keeper has written."""
+        """The persona, which is a column, and lessons that the keeper has written, which are versions."""
         found = dict[str, bytes]()
         if self.row.persona is not None:
             found[PERSONA_FILE] = self.row.persona.encode(errors="replace")
@@ -156,7 +156,7 @@ async def export_memory(ctx: Context, data: OfMemory) -> MemoryExport:
     return MemoryExport(documents=documents, skipped=exporting.skipped)
 
 
-@procedure("memory.export_zip", Action.MANAGE, late=True, errors=(Code.NOT_FOUND,), surfaces=REST_ONLY)
+@procedure("memory.export_zip", Action.MANAGE, late=True, errors=(Code.NOT_FOUND,), surfaces=NO_SURFACE)
 async def export_memory_bundle(ctx: Context, data: OfMemory) -> Opened:
     """Export a memory as a bundle.
 

@@ -31,13 +31,13 @@ from resolvers.rules.memory_writing import MemoryWrite, write_memories
 DEFAULT, MOST = 20, 1_000
 MISSING: Final = "Version not found"
 RECORDED: Final = "Every write of this file is recorded."
-NO_PATH: Final = "Not a path of a memory: versions are those of 'agent:{slug}/{file}' and 'crew:{crew id}/{file}'."
+NO_PATH: Final = "Not a path of a memory, such as 'agent:{slug}/{file}' or 'crew:{crew id}/{file}'."
 OF_PERSONA: Final = "A persona has a history of its own: GET /api/v1/agents/{id}/persona/history."
 UNKNOWN_FILE: Final = "No versions of this file are kept."
 
 
 class ProjectionState(StrEnum):
-    """Whether versions of a path are recorded."""
+    """The state of the recording of versions."""
 
     recorded = "recorded"
     unrecorded = "unrecorded"
@@ -45,7 +45,7 @@ class ProjectionState(StrEnum):
 
 
 class VersionProjection(Output):
-    """Whether an empty log is a fact, and the reason."""
+    """The recording of versions of a path, and the reason: an empty log of a recorded path is a fact."""
 
     state: ProjectionState
     reason: str

@@ -121,7 +121,7 @@ def _write(owner: MemoryOwner, document: ImportedDocument) -> MemoryWrite:
 
 
 def _judged(owner: MemoryOwner, documents: Sequence[ImportedDocument]) -> tuple[MemoryImported, list[ImportedDocument]]:
-    """What is refused, and the documents that are not. Takes a second for the largest import: in a thread."""
+    """The refusals, and the other documents. Takes a second for the largest import: in a thread."""
     answer, accepted = MemoryImported(written=[], rejected=[], failed=[]), list[ImportedDocument]()
     for document in documents:
         fault = fault_of(document.path, owner)

@@ -18,7 +18,6 @@ from models.staff.crews import Crew, CrewMember
 from models.staff.memory import MemoryText
 from resolvers.kernel import (
     NO_SURFACE,
-    REST_ONLY,
     Absent,
     Action,
     Auth,
@@ -51,7 +50,7 @@ NO_AGENT: Final = "An acting agent of this workspace is required"
 
 
 class SearchScope(StrEnum):
-    """Whose entries of the journal are searched; `everything` is sent as an empty text."""
+    """The entries of the journal that are searched; `everything` is sent as an empty text."""
 
     everything = ""
     own = "own"
@@ -146,13 +145,11 @@ async def search_memory(ctx: Context, data: SearchMemory) -> MemoryFound:
     return await _found(ctx, data, crew_ids=crews)
 
 
-@procedure(
-    "internal.memory.search_hybrid", Action.NONE, auth=Auth.INTERNAL, surfaces=REST_ONLY, errors=(Code.FORBIDDEN,)
-)
+@procedure("internal.memory.search_hybrid", Action.NONE, auth=Auth.INTERNAL, errors=(Code.FORBIDDEN,))
 async def search_memory_as_agent(ctx: Context, data: SearchMemoryAsAgent) -> MemoryFound:
     """Search memories (for agents' runtimes).
 
-    Searches memory files of the workspace, and in the journal the agent's own entries, or those of its crew.
+    Searches memory files of the workspace, and in the journal the agent's own entries, or the entries of its crew.
     """
     slug = data.acting_agent_slug
     agent = await ctx.select(Agent, col(Agent.slug) == slug).first() if slug and ctx.workspace_id else None
@@ -202,8 +199,9 @@ def _id(hit: MemoryHit) -> str:
 
 async def _files(ctx: Context, data: SearchMemory) -> list[MemoryHit]:
     texts = ctx.table(MemoryText).c
-    live, agents = select(ctx.table(Crew).c.id), select(ctx.table(Agent).c.id)
-    of_live = (texts.crew_id.in_(live), or_(texts.agent_id.is_(None), texts.agent_id.in_(agents)))
+    crews, agents = ctx.table(Crew).c, ctx.table(Agent).c
+    of_agent = or_(texts.agent_id.is_(None), texts.agent_id.in_(select(agents.id)))
+    of_live = (texts.crew_id.in_(select(crews.id)), of_agent)
     ordered = select(*texts).where(*of_live).order_by(texts.updated_at.desc(), texts.id.desc())
     newest = ordered.limit(MOST_TEXTS).subquery().c
     # any of the words: & stands between words only, because words have none
