@@ -47,7 +47,7 @@ class MemoryOwner:
 
     @property
     def prefix(self) -> str:
-        """What logical paths begin with."""
+        """The beginning of its logical paths."""
         return f"crew:{self.crew_id}/" if self.agent_id is None else f"agent:{self.agent_slug}/"
 
     @property
@@ -96,7 +96,7 @@ def cap_of(name: str, crew_slug: str = "") -> int | None:
 
 
 def tier_of(name: str) -> MemoryTier:
-    """By the name alone (contract: memory.export)."""
+    """The tier by the name alone (contract: memory.export)."""
     if name == "CREW.md":
         return MemoryTier.crew
     if name == "pins.md" or _TOPIC.fullmatch(name):

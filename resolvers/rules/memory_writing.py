@@ -55,7 +55,7 @@ class MemoryWrite:
 
 @dataclass(frozen=True, slots=True)
 class MemoriesWritten:
-    """By path: the newest versions, which may be those before, and the reasons why files were not written."""
+    """The newest versions by path, which may be older ones, and the reasons why files were not written."""
 
     versions: dict[str, MemoryVersion]
     failed: dict[str, str]
@@ -107,7 +107,7 @@ async def write_memories(
 
 
 async def _content(folder: Any, write: MemoryWrite) -> bytes:
-    """What the file has; nothing if there is none. TOO_LARGE for what cannot be appended to."""
+    """The content of the file; nothing if there is none. TOO_LARGE for a file that nothing is appended to."""
     try:
         content = await read_memory(folder, write.owner.place(write.name), MOST_APPENDED)
     except Refusal as refusal:

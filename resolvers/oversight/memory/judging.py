@@ -1,4 +1,4 @@
-"""What is refused in a memory, because agents read it in every run: attempts to instruct them, and secrets."""
+"""Content that is refused in a memory, which agents read: attempts to instruct them, and secrets."""
 
 import re
 from enum import StrEnum

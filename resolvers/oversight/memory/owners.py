@@ -1,4 +1,4 @@
-"""Whose memory an operation is about: a crew of the workspace, or an agent of the crew."""
+"""Owners of memories: a crew of the workspace, or an agent of the crew."""
 
 from sqlmodel import col
 

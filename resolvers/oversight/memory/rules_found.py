@@ -76,7 +76,7 @@ def _line(raw: Any) -> str:
 def scores_of(
     rules: Iterable[LearnedRule], shown: dict[str, datetime], searches: Sequence[dict[str, Any]], now: datetime
 ) -> dict[str, Any]:
-    """By the pattern of each rule. `searches`: payloads of searches with hits."""
+    """The scores by the pattern of each rule. `searches`: payloads of searches with hits."""
     return {rule.pattern: _score(rule, shown, searches, now) for rule in rules}
 
 

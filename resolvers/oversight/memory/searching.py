@@ -39,7 +39,7 @@ from resolvers.oversight.memory.recalling import EMBEDDED, entries, is_recalled
 
 DEFAULT, MOST = 10, 50
 K: Final = 60
-"""Of reciprocal ranks: the first of an engine has 1/61 (contract: memory.search_hybrid)."""
+"""The constant of reciprocal ranks: the first of an engine has 1/61 (contract: memory.search_hybrid)."""
 MOST_TEXTS: Final = 2_000
 """Files that are searched: those that were changed last."""
 MOST_WORDS: Final = 6
@@ -243,7 +243,7 @@ def _lines(row: Any, words: Sequence[str]) -> FileHit:
 async def _episodes(
     ctx: Context, reader: Caller, data: SearchMemory, crew_ids: Sequence[str], agent_ids: Sequence[str]
 ) -> list[MemoryHit]:
-    """Those with the most words of the query first, and of these the newest."""
+    """The entries with the most words of the query first, and of these the newest."""
     filters = {"crew_ids": list(crew_ids) or None, "agent_ids": list(agent_ids) or None, "entry_type": list(EMBEDDED)}
     counted, seen = dict[str, int](), dict[str, dict[str, Any]]()
     for word in _words(data.query):
