@@ -1,8 +1,6 @@
 """The memory of an agent or a crew as documents, and as a bundle in the open knowledge format."""
 
 import asyncio
-import tempfile
-import zipfile
 from collections.abc import AsyncIterator
 from enum import StrEnum
 from io import FileIO
@@ -163,6 +161,9 @@ async def export_memory_bundle(ctx: Context, data: OfMemory) -> Opened:
     Returns a ZIP file in the open knowledge format: one Markdown file with front matter per document, and `okf.yaml`
     with the list. NOT_FOUND if there is none.
     """
+    import tempfile
+    import zipfile  # a process without exports does not load it
+
     owner, crew, agent = await owner_named(ctx, data.crew_id, data.agent_slug)
     whose = f"crew {crew.id}" if agent is None else f"agent {agent.slug}"
     file = cast(FileIO, await asyncio.to_thread(tempfile.TemporaryFile, buffering=0))
