@@ -78,6 +78,7 @@ ROOMS: Final = {
         "admin",
         "decision_links",
         "keeper",
+        "memory",
         "backups",
     ),
 }

@@ -235,6 +235,7 @@ class Settings(BaseSettings):
     git_allow_private: bool = variable("CREWSHIP_GIT_ALLOW_PRIVATE", False, takes=BOOLEAN)
     mcp_allow_private: bool = variable("CREWSHIP_MCP_ALLOW_PRIVATE", False, takes=BOOLEAN)
     user_models: bool = variable("CREWSHIP_USER_MODELS", False, takes=BOOLEAN)  # a model notes facts about people
+    consolidate_hitl: bool = variable("CREWSHIP_CONSOLIDATE_HITL", False, takes=BOOLEAN)  # people decide about rules
     # Administrators of every workspace change the whole server; else those in workspaces of the first user alone.
     instance_admins: bool = variable("CREWSHIP_INSTANCE_ADMINS", False, takes=BOOLEAN)
     owner_email: str | None = variable("CREWSHIP_OWNER_EMAIL", takes="an e-mail address")  # who reads counts of backups

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, select, tuple_
 from sqlmodel import col
 
 from models.staff.memory import MemoryTier, MemoryVersion
@@ -75,7 +75,9 @@ async def keep_version(
     async with ctx.outside.store.receive(Arriving(_at_once(content), MOST_BYTES)) as received:
         await ctx.begin()
         await ctx.lock(texts_of(ctx.workspace_id))
-        same = col(MemoryVersion.path) == path if owner_id is None else col(MemoryVersion.owner_id) == owner_id
+        same = col(MemoryVersion.path) == path
+        if owner_id is not None:
+            same = and_(col(MemoryVersion.owner_id) == owner_id, col(MemoryVersion.tier) == tier)
         before = await ctx.select(MemoryVersion, same).order_by(*NEWEST_FIRST).limit(most or 1).all()
         if made_from is not ANY and made_from != (before[0].id if before else None):
             raise Outrun

@@ -377,7 +377,7 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
     good: dict[str, Any] = {"description": REASON_PHRASES[route.status]}
     if route.wire is not None:
         schema = _of_wire(route.wire, models)
-        if route.form is not None:
+        if route.form is not None and route.form.route.wire is not None:
             schema = {"anyOf": [schema, _of_wire(route.form.route.wire, models)]}
         schema = (
             {"type": "object", "properties": {route.envelope: schema}, "required": [route.envelope]}
@@ -385,6 +385,8 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
             else schema
         )
         good["content"] = {"application/json": {"schema": schema}}
+    if route.form is not None and route.form.route.gives is not None:
+        good["content"] |= route.form.route.gives.documented({})["200"]["content"]
     if route.sends is not None:
         good["content"] = {route.sends: {"schema": {"type": "string"}}}
     made = {str(route.status): good}

@@ -10,6 +10,7 @@ directory is watched, by its descriptor; of files only the entries of their dire
 """
 
 import asyncio
+import itertools
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,7 +22,9 @@ from models.bounds import LINE, cut
 from resolvers.identity.caller import Caller
 from resolvers.instance.confined import ATTACHMENTS
 from resolvers.instance.telemetry import log
+from resolvers.rules.memory_files import MEMORY
 from resolvers.rules.redaction import Redactor
+from resolvers.staff.crews.memories import record_quietly
 from resolvers.staff.crews.watching import MOST_CHANGES, FileChange, report_files
 from runtime.runs.job import Failed, Job
 from runtime.sandbox.workdir import Workdir
@@ -34,7 +37,7 @@ DEEPEST: Final = 16
 PAUSE: Final = 400
 """Milliseconds for which changes are gathered."""
 LONGEST_PATH: Final = LINE
-UNWATCHED: Final = frozenset({".git", ".hg", ".svn", ".venv", ".memory", "node_modules", "__pycache__", ATTACHMENTS})
+UNWATCHED: Final = frozenset({".git", ".hg", ".svn", ".venv", MEMORY, "node_modules", "__pycache__", ATTACHMENTS})
 """Folders of tools, which are not watched; uploads report attachments themselves."""
 
 Seen = dict[str, tuple[int, int]]
@@ -138,6 +141,8 @@ class CrewWatch:
             while not self.stopping.is_set():
                 seen = await self._until_others(root, folders, seen)
             await self._tell(seen, (await asyncio.to_thread(folders.look, root))[0])
+            if await asyncio.to_thread(_has_memory, root):
+                await record_quietly(self.workspace_id, self.crew_id)
         except Exception as error:
             log.warning("files are no longer watched", crew_id=self.crew_id, cause=type(error).__name__)
         finally:
@@ -183,6 +188,21 @@ class CrewWatch:
         for redact in self.redactions.values():
             path = redact(path)
         return cut(path, LONGEST_PATH)
+
+
+def _has_memory(root: int) -> bool:
+    """Returns true if the crew, or one of its agents, has a folder of memories."""
+    names = (".", *itertools.islice(os.listdir(root), MOST_FOLDERS))
+    return any(_is_there(root, f"{name}/{MEMORY}") for name in names)
+
+
+def _is_there(root: int, path: str) -> bool:
+    """A look only: what is opened is judged by itself."""
+    try:
+        os.stat(path, dir_fd=root, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 _watches: dict[tuple[str, str], CrewWatch] = {}

@@ -14,6 +14,7 @@ from resolvers.kernel import Refusal
 from resolvers.staff.crews.building import BUILD, BuildPlan, OfBuild, advance, begin, complete, crew_of, fail
 from resolvers.staff.crews.containers import REMOVE_CONTAINERS, STOP, ContainersOfCrew, overdue
 from resolvers.staff.crews.measuring import MEASURE, MOST, note_pending, report_containers
+from resolvers.staff.crews.memories import RECORD, OfCrewMemory, record_quietly
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick, ticks
 from runtime.runs.job import Failed
@@ -136,3 +137,13 @@ async def _made(work: Work, data: OfBuild, plan: BuildPlan) -> bool:
             told = partial(advance, data=data, step=number, plan=plan, took=took)
             await work.write(f"step {number}", told)
     return True
+
+
+@carries(RECORD)
+async def recorded(work: Work, data: OfCrewMemory) -> None:
+    record = partial(_record, work.workspace_id, data.crew_id)
+    await work.call("record", record, timeout=LONGEST_LOOK)
+
+
+async def _record(workspace_id: str, crew_id: str, key: str) -> None:
+    await record_quietly(workspace_id, crew_id)

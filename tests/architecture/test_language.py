@@ -27,6 +27,7 @@ OTHER_TEXTS = {
     "resolvers/oversight/keeper/consolidation.py": "what a model is asked",
     "resolvers/oversight/keeper/evaluation.py": "what a model is asked",
     "resolvers/oversight/keeper/verdicts.py": "what a model is asked",
+    "resolvers/oversight/memory/deriving.py": "what a model is asked",
     "resolvers/resources/skills/generating.py": "what a model is asked",
     "resolvers/staff/crew_templates/suggesting.py": "what a model is asked",
     "resolvers/oversight/keeper/gatekeeper.py": "words that are searched for",

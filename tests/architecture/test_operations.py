@@ -135,6 +135,7 @@ CUT = {
         ".properties.expires_in_seconds",
     ): "any whole number is cut to 32 bits before it is looked at",
     ("admin.memory_versions", ".properties.limit"): "a larger one is cut to the most",
+    ("memory.versions", ".properties.limit"): "a larger one is cut to the most",
     ("spend.top", ".properties.limit.anyOf[0]"): "any other is the default (contract: spend.top)",
 }
 

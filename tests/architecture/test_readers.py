@@ -66,6 +66,7 @@ SHOWN: dict[str, str] = {
         " is_verified"
     ),
     "mcp_tool_calls": "mcp_server_scope tool_name duration_ms error_message",
+    "memory_proposals": "decided_by_user_id entries_scanned reason scores",
     "memory_versions": "parent_sha",
     "message_feedback": "reason",
     "messages": "tool_name",

@@ -177,6 +177,7 @@ _PROPOSED = {"inbox.updated": "the inbox shows at once what is proposed and what
 ADDED_EVENTS: dict[str, dict[str, str]] = {
     "internal.issues.attachments_create": {"issue.updated": "people see at once what an agent attached"},
     **dict.fromkeys(("internal.skills.author", "skills.proposed.approve", "skills.proposed.reject"), _PROPOSED),
+    **dict.fromkeys(("consolidate.proposal_approve", "consolidate.proposal_reject"), _PROPOSED),
     **dict.fromkeys(("agents.hire", "agents.approve_hire", "agents.persona_suggest"), _PROPOSED),
     "agents.avatar_store": {"agent.updated": "people see the other picture at once"},
     "agents.avatar_delete": {"agent.updated": "people see the other picture at once"},
@@ -243,6 +244,7 @@ OTHER_KEYS: dict[str, dict[str, str]] = {
 NEVER: dict[str, dict[int, str]] = {
     "chats.attachments_delete": {409: "files of chats lie outside containers"},
     "chats.list_all": {404: "what a server answers that does not serve this route"},
+    "consolidate.proposal_diff": {410: "the text of a proposal is kept with it"},
 }
 
 # operation -> why its declaration differs from the line

@@ -35,6 +35,11 @@ UNSHOWN: dict[str, str] = {
     **dict.fromkeys([f"users.{verb}" for verb in ("avatar_upload", "change_password", "update_me")], _ACCOUNT),
     **dict.fromkeys(("invitations.signup", "onboarding.complete", "onboarding.setup"), _ACCOUNT),
     **dict.fromkeys(("admin.gdpr_archive", "admin.gdpr_delete", "admin.gdpr_erase", "admin.gdpr_export"), _PERSON),
+    **dict.fromkeys(
+        ("memory.import", "memory.version_restore", "consolidate.proposal_approve", "consolidate.proposal_reject"),
+        _NO_TYPE,
+    ),
+    "consolidate.run": "a job of no row",
     **dict.fromkeys(("admin.log_level_set", "admin.memory_config_patch", "admin.retention_set"), _NO_ID),
     **dict.fromkeys(
         ("notification_templates.delete", "notification_templates.set"), "a template is named by category and channel"

@@ -72,7 +72,7 @@ from models.staff.chats import (
 )
 from models.staff.crews import Crew, CrewConnection, CrewMember
 from models.staff.hooks import Hook, HookEvent, HookHandler
-from models.staff.memory import MemoryConfig, MemoryTier, MemoryVersion
+from models.staff.memory import MemoryConfig, MemoryProposal, MemoryText, MemoryTier, MemoryVersion
 from models.staff.runners import Runner, RunnerCall
 from models.staff.runs import Run, RunFrame, RunStep, RunTag
 from models.staff.webhooks import WebhookReceipt
@@ -237,6 +237,8 @@ def _remembered(agent: Agent, user: User) -> list[SQLModel]:
         PeerConsent(user_id=user.id, opted_out=False, **here),
         PeerCardAudit(actor_user_id=user.id, target_user_id=user.id, **read),
         MemoryVersion(path="agent:hand/AGENT.md", tier=MemoryTier.agent, sha256="0" * 64, bytes=3, **here),
+        MemoryText(crew_id=agent.crew_id, path="agent:hand/AGENT.md", sha256="0" * 64, content="Tea", **here),
+        MemoryProposal(crew_id=agent.crew_id, rules=[], **here),
         MemoryConfig(document={}, **here),
         RetentionRule(kind=RetentionKind.events, days=3, **here),
         GdprAction(action=GdprActionType.export, actor_user_id=user.id, subject_id=user.id, **here),

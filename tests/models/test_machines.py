@@ -17,6 +17,7 @@ from models.people.gdpr import GDPR_STATES
 from models.resources.credentials import ROTATION_STATES
 from models.staff.agents import AGENT_STATES, Agent, AgentStatus
 from models.staff.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
+from models.staff.memory import PROPOSAL_STATES
 from models.staff.runs import RUN_STATES, RunStatus
 from models.work.missions import (
     ISSUE_BOARD,
@@ -37,6 +38,7 @@ DOCUMENTED: dict[str, Machine[Any, Any]] = {
     "agents.Agent": AGENT_STATES,
     "chats.Run": RUN_STATES,
     "credentials.Rotation": ROTATION_STATES,
+    "memory.Proposal": PROPOSAL_STATES,
     "crews.PeerConversation": PEER_CONVERSATION_STATES,
     "escalations.Escalation": ESCALATION_STATES,
     "extras.Approval": APPROVAL_STATES,

@@ -28,6 +28,7 @@ WITHOUT_WHAT_IT_NEEDS = {
     "admin.gdpr_download": "GONE",  # a file
     "admin.legacy_detect": "UNAVAILABLE",  # an engine
     "admin.memory_version_content": "GONE",
+    "memory.version_content": "GONE",
     "agents.files_download": "NOT_FOUND",
     "backups.metrics": "FORBIDDEN",  # nobody is the owner
     "cache.images.list": "UNAVAILABLE",

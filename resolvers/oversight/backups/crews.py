@@ -55,6 +55,8 @@ OF_THE_WORKSPACE: Final[Mapping[str, str]] = {
     "mcp_tool_calls": "costs are accounts of the workspace",
     "memberships": "of the workspace",
     "memory_configs": "settings of the workspace",
+    "memory_proposals": "people of the workspace decide about them",
+    "memory_texts": "made of the files",
     "memory_versions": "of files of the workspace's memory",
     "model_calls": "costs are accounts of the workspace",
     "model_prices": "settings of the workspace",

@@ -17,8 +17,10 @@ from models.staff.crews import Crew
 from resolvers.instance.confined import ATTACHMENTS
 from resolvers.instance.store import Arriving, Entry, Opened, names_of
 from resolvers.kernel import REST_ONLY, Action, Code, Context, Flag, Output, Refusal, command, is_id, procedure
+from resolvers.rules.memory_writing import output_of_crew
 from resolvers.staff.crews.events import FileChanged
 from resolvers.staff.crews.members import CREW, ByCrew
+from resolvers.staff.crews.memories import notice_memory
 
 MOST: Final = 16 << 20
 """Bytes of a file that is saved."""
@@ -80,7 +82,7 @@ class FileDeleted(Output):
 
 def output_of(ctx: Context, crew_id: str) -> Any:
     """The folder that all agents of a crew share."""
-    return ctx.outside.store.folder("workspaces", ctx.workspace_id or "", "crews", crew_id, "output", agents=True)
+    return output_of_crew(ctx, crew_id)
 
 
 def shown(crew_id: str, entries: Sequence[Entry]) -> list[FileInfo]:
@@ -247,5 +249,6 @@ def tell(
     of the path is the agent whose file it is.
     """
     ctx.audit("CREW", crew_id, path=path, size=size)
+    notice_memory(ctx, crew_id, path.split("/"))
     agent, now = path.partition("/")[0], datetime.now(UTC)
     ctx.emit(FileChanged(crew_id=crew_id, event=event, path=path, agent=agent, size=size, timestamp=now))

@@ -63,4 +63,5 @@ def list_persona_versions(scope: QueryScope, agent: Row[Agent], data: ListPerson
 
     Newest first. Versions are kept when the persona is deleted.
     """
-    return scope.children(agent, MemoryVersion, "owner_id").order_by(*NEWEST_FIRST).page(data)
+    kept = scope.children(agent, MemoryVersion, "owner_id").where(col(MemoryVersion.tier) == MemoryTier.persona)
+    return kept.order_by(*NEWEST_FIRST).page(data)

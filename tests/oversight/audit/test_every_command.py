@@ -30,6 +30,7 @@ OF_NO_ROW = {
     "admin.memory_config_patch",
     "admin.reencrypt",
     "approvals.reset_auto_tuning",
+    "consolidate.run",
     "escalations.purge",
     "inbox.purge",
     "mcp_registry.sync",

@@ -34,6 +34,8 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(
         ("files.report", "keeper.consolidate_card", "keeper.review_memory", "keeper.write_user_model"), _RUNTIME_TOLD
     ),
+    **dict.fromkeys(("crews.record_memory", "memory.consolidate_crew"), _RUNTIME_TOLD),
+    "memory.note_search": _LOG,
     **dict.fromkeys(("keeper.review_own_skill", "skills.note_use"), _RUNTIME_TOLD),
     **dict.fromkeys(("hooks.note", "internal.cost.record", "journal.emit_internal", "mcp_calls.record"), _LOG),
     **dict.fromkeys(("internal.notifications.send", "webhooks.note_refused", "webhooks.trigger"), _LOG),
