@@ -17,7 +17,6 @@ REASONS = {
     **dict.fromkeys(
         ("RoutineRunJSON.mode", "RoutineRunRecordJSON.mode", "RoutineRunRowJSON.mode"), "dry runs are not stored"
     ),
-    "RoutineRunRecordJSON.chain_depth": "a run has no chain yet",
     "RoutineWebhookJSON.token": "it is shown once, by the creation (contract: routine-webhooks.RoutineWebhook)",
     "RoutineWebhookJSON.signing_secret_set": "no webhook is without a secret",
     "ScheduledRoutineRunJSON.status": "only a deferred run is shown so",

@@ -36,7 +36,8 @@ OURS = {
 OURS |= {
     "pipeline.saved", "pipeline.run.started", "pipeline.run.completed", "pipeline.run.failed", "pipeline.step.started",
     "pipeline.step.completed", "pipeline.step.skipped", "pipeline.step.retrying", "automation.depth_exceeded",
-    "pipeline.budget_reached",
+    "pipeline.budget_reached", "pipeline.trigger.changed",
+    "routine_schedule.created", "routine_schedule.updated", "routine_schedule.deleted",
 }  # fmt: skip
 # Events of an older type, with keys of a newer file (routine-trust).
 NEWER = {"RoutineTrustChanged"}

@@ -25,6 +25,7 @@ BIG = (
     "webhook_receipts", "notification_deliveries", "journal", "journal_entries", "events", "audit_logs",
     "security_logs", "mcp_tool_calls",
     "service_accounts", "model_calls", "keeper_requests", "cost_days", "budgets", "work_pauses", "routine_runs",
+    "routine_schedules", "routine_webhooks",
 )  # fmt: skip
 """The tables that hold the rows."""
 WHOLE, OWN, CATALOG, PROPOSALS = 100_000, 1_000, 10_000, 50

@@ -19,6 +19,8 @@ ROUTINE_PAGES = {
     "runs of a routine": f"{PIPELINES}/{ROUTINE}/run-records?limit=20",
     "runs of a routine: failed": f"{PIPELINES}/{ROUTINE}/run-records?limit=20&status=failed&tag=rare",
     "versions of a routine": f"{PIPELINES}/{ROUTINE}/versions?limit=20",
+    "schedules of routines": "/api/v1/workspaces/{workspace}/pipeline-schedules?limit=20",
+    "webhooks of routines": "/api/v1/workspaces/{workspace}/pipeline-webhooks?limit=20",
     "runs of routines": f"{RUNS}?limit=20",
     "runs of routines: failed": f"{RUNS}?limit=20&status=failed",
     "runs of routines: since": f"{RUNS}?limit=20&since=2024-01-01T00:00:00Z",
@@ -39,3 +41,6 @@ async def fill_routines(
     await fill("routine_versions", first, last, id=f"'crtver' || {number}", **of_one, **told, **times)
     ended = {"status": f"CASE WHEN {rare} THEN 'failed' ELSE 'completed' END", "triggered_via": "'manual'"}
     await fill("routine_runs", first, last, id=f"'run_' || {number}", **of_one, **ended, **times)
+    routine = {"routine_id": of_one["routine_id"], "name": "'Trigger ' || i"}
+    await fill("routine_schedules", first, last, id=f"'psched_' || {number}", **routine, **times)
+    await fill("routine_webhooks", first, last, id=f"'pwh_' || {number}", token_hash="i::text", **routine, **times)
