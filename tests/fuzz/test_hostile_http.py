@@ -298,7 +298,8 @@ WITHOUT_FOREIGN_ROWS = (
     # by a slug, which another workspace may have, too
     "routines.get", "routines.update", "routines.delete", "routines.approve", "routines.reject", "routines.disable",
     "routines.enable", "routines.export", "routines.version", "routines.diff", "routines.rollback",
-    "routines.appearance", "routines.tags_", "routines.run", "routines.dry_run", "routines.step_run", "routines.override",
+    "routines.appearance", "routines.tags_", "routines.run", "routines.dry_run", "routines.step_run",
+    "routines.override",
     "routine_state.", "routine_budget.", "routine_trust.",
     # by an id of a client, likewise
     "routines.batch", "routines.cancel_batch",
