@@ -29,6 +29,7 @@ class RoutineScheduleType:
 
 @strawberry.type
 class RoutineScheduleQuery:
+    routine_schedule = query(schedule_ops.get_routine_schedule, RoutineScheduleType)
     routine_schedules = query(schedule_ops.list_routine_schedules, RoutineScheduleType)
 
 

@@ -5,6 +5,7 @@ from resolvers.work.routine_schedules.agents import create_agents_routine_schedu
 from resolvers.work.routine_schedules.schedules import (
     create_routine_schedule,
     delete_routine_schedule,
+    get_routine_schedule,
     list_routine_schedules,
     run_routine_schedule,
     update_routine_schedule,

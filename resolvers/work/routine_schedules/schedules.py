@@ -16,6 +16,7 @@ from models.work.saved_routines import SavedRoutine
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import settle
 from resolvers.kernel import (
+    GRAPHQL_ONLY,
     Action,
     Bool,
     ById,
@@ -30,6 +31,7 @@ from resolvers.kernel import (
     Patch,
     QueryScope,
     Refusal,
+    Row,
     command,
     instance,
     invalid,
@@ -158,6 +160,12 @@ def list_routine_schedules(scope: QueryScope, data: ListRoutineSchedules) -> Pag
     routines.
     """
     return scope.select(RoutineSchedule).order_by(*NEXT_FIRST).page(data)
+
+
+@query("schedules.get", Action.READ, subject=SCHEDULE, surfaces=GRAPHQL_ONLY, tickets=False)
+def get_routine_schedule(scope: QueryScope, schedule: Row[RoutineSchedule], data: ById) -> Row[RoutineSchedule]:
+    """Get a schedule of a routine."""
+    return schedule
 
 
 @command(

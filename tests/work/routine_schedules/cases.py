@@ -14,7 +14,7 @@ from models.work.routine_schedules import (
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.reader.oracle import Asker, Listing, Store, ordered
-from tests.reader.words import Arguments, Order, by, tenants
+from tests.reader.words import Arguments, Order, by, found, tenants
 from tests.world import now
 
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
@@ -93,6 +93,7 @@ RECIPES = {
     "schedules.update": Recipe(
         CRON | TARGET | WITHOUT_WAKE | {"inputs": {}, "name": "Spring"}, ids={"id": "routine_schedule"}, chosen=NAMES
     ),
+    "schedules.get": Recipe(ids={"id": "routine_schedule"}),
     "schedules.delete": Recipe(ids={"id": "routine_schedule"}),
     "schedules.run": Recipe(ids={"id": "routine_schedule"}),
 }
@@ -104,4 +105,4 @@ def schedules(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("RoutineSchedule", rows, IN_ORDER, (500, 500), clamped=False)
 
 
-READS = {"routineSchedules": schedules}
+READS = {"routineSchedules": schedules, "routineSchedule": found("RoutineSchedule")}

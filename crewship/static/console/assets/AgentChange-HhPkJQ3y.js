@@ -1,0 +1,1 @@
+import{Bt as e}from"./index-CGJ7js-1.js";var t=e(`3fa2d91d2a1f51f68c26be1308540986`);export{t};

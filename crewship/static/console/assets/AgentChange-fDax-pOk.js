@@ -1,1 +1,0 @@
-import{Bt as e}from"./index-B-DOdh2a.js";var t=e(`3fa2d91d2a1f51f68c26be1308540986`);export{t};

@@ -1,1 +1,0 @@
-import{Bt as e}from"./index-B-DOdh2a.js";var t=e(`d3d785611a9f6769f806fe8baa4f8887`);export{t};

@@ -1,0 +1,1 @@
+import{Bt as e}from"./index-CGJ7js-1.js";var t=e(`d3d785611a9f6769f806fe8baa4f8887`);export{t};

@@ -1,1 +1,0 @@
-import{Bt as e}from"./index-B-DOdh2a.js";var t=e(`9317e3335c18d4529c21ec4506b4051e`);export{t};

@@ -1,0 +1,1 @@
+import{Bt as e}from"./index-CGJ7js-1.js";var t=e(`9317e3335c18d4529c21ec4506b4051e`);export{t};

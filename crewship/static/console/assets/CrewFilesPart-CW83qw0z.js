@@ -1,1 +1,0 @@
-import{_r as e,gr as t}from"./index-B-DOdh2a.js";import{t as n}from"./Files-DhFA5-xa.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};

@@ -1,0 +1,1 @@
+import{_r as e,gr as t}from"./index-CGJ7js-1.js";import{t as n}from"./Files-D8TrCZX_.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};

@@ -1,1 +1,0 @@
-import{Hn as e,Pn as t,Wn as n,br as r,er as i,fn as a,kn as o,rr as s}from"./index-B-DOdh2a.js";var c=n(`<dl><!></dl>`);function l(n,l){let u=a(l,`bare`,3,!1);var d=c();let f;var p=s(d);t(p,()=>l.children),r(d),i(()=>f=o(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),e(n,d)}export{l as t};

@@ -1,0 +1,1 @@
+import{Bt as e}from"./index-CGJ7js-1.js";var t=e(`9a59911bdcbf8c55a86d9bc2350fbffc`);export{t};

@@ -1,1 +1,0 @@
-import{Bt as e}from"./index-B-DOdh2a.js";var t=e(`9a59911bdcbf8c55a86d9bc2350fbffc`);export{t};

@@ -1,1 +1,0 @@
-import{Bt as e}from"./index-B-DOdh2a.js";var t=e(`77d8c1e63d008c53998daa6b93c804e4`);export{t};

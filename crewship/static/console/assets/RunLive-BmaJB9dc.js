@@ -1,0 +1,1 @@
+import{Bt as e}from"./index-CGJ7js-1.js";var t=e(`77d8c1e63d008c53998daa6b93c804e4`);export{t};

@@ -1,0 +1,1 @@
+import{An as e,Bn as t,Hn as n,Wn as r,br as i,er as a,fn as o,kn as s,or as c,rr as l}from"./index-CGJ7js-1.js";var u=r(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(r,d){let f=o(d,`live`,3,!1);var p=u();let m;var h=c(l(p),1,!0);i(p),a(()=>{m=s(p,1,e(d.tone),`svelte-9gk0ub`,m,{live:f()}),t(h,d.text)}),n(r,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{Hn as e,Ln as t,Un as n,Zn as r,_r as i,fr as a,gr as o,ir as s}from"./index-B-DOdh2a.js";import{t as c}from"./Terminal-BLNFtj3z.js";function l(l,u){i(u,!0);var d=n(),f=s(d);t(f,()=>u.crew.id,e=>{{let t=a(()=>({crew:u.crew.id}));c(e,{get place(){return r(t)},get name(){return u.crew.name}})}}),e(l,d),o()}export{l as default};

@@ -1,0 +1,1 @@
+import{Hn as e,Ln as t,Un as n,Zn as r,_r as i,fr as a,gr as o,ir as s}from"./index-CGJ7js-1.js";import{t as c}from"./Terminal-C_4IHrfl.js";function l(l,u){i(u,!0);var d=n(),f=s(d);t(f,()=>u.crew.id,e=>{{let t=a(()=>({crew:u.crew.id}));c(e,{get place(){return r(t)},get name(){return u.crew.name}})}}),e(l,d),o()}export{l as default};

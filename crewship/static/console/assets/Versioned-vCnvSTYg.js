@@ -1,1 +1,0 @@
-import{Hn as e,Pn as t,Un as n,_r as r,gr as i,ir as a}from"./index-B-DOdh2a.js";import{n as o}from"./edits-SyBNnGZ4.js";function s(s,c){r(c,!0);let l=o({version:()=>c.version,again:()=>c.again()});var u=n(),d=a(u);t(d,()=>c.children,()=>l),e(s,u),i()}export{s as t};

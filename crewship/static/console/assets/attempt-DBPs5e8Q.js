@@ -1,0 +1,1 @@
+import{Zt as e,rn as t,sn as n}from"./index-CGJ7js-1.js";import{t as r}from"./failed-Bup34YlR.js";async function i(i,a,o){let s=(i,a)=>{let{message:o,requires:s}=e(i);t.say(r(a,s?n(s):o),{bad:!0})};try{let e=await a(),n=typeof e==`function`?()=>void Promise.resolve(e()).catch(e=>s(e,`Undo`)):void 0;return(o||n)&&t.say(o??i,{undo:n}),!0}catch(e){return s(e,i),!1}}export{i as t};

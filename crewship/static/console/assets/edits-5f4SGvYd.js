@@ -1,0 +1,1 @@
+import{hr as e,vr as t}from"./index-CGJ7js-1.js";var n=Symbol(`edits`),r=e=>t(n,e),i=()=>e(n);export{r as n,i as t};

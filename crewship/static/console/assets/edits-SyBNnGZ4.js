@@ -1,1 +1,0 @@
-import{hr as e,vr as t}from"./index-B-DOdh2a.js";var n=Symbol(`edits`),r=e=>t(n,e),i=()=>e(n);export{r as n,i as t};

@@ -1,0 +1,1 @@
+import{hr as e,vr as t}from"./index-CGJ7js-1.js";var n=Symbol(`faults`);function r(e){let r=new Set;return t(n,{of:e,shown:r}),r}function i(t){let r=e(n);return()=>(r?.shown.add(t()),r?.of(t()))}export{r as n,i as t};

@@ -1,0 +1,1 @@
+import{Vn as e}from"./index-CGJ7js-1.js";import"./time.svelte-YO14aifo.js";var t=class{#e;#t;constructor(t){this.#e=matchMedia(`(${t})`),this.#t=e(e=>(this.#e.addEventListener(`change`,e),()=>this.#e.removeEventListener(`change`,e)))}get current(){return this.#t(),this.#e.matches}};export{t};

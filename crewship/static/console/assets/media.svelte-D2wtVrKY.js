@@ -1,1 +1,0 @@
-import{Vn as e}from"./index-B-DOdh2a.js";import"./time.svelte-DbBIF4mQ.js";var t=class{#e;#t;constructor(t){this.#e=matchMedia(`(${t})`),this.#t=e(e=>(this.#e.addEventListener(`change`,e),()=>this.#e.removeEventListener(`change`,e)))}get current(){return this.#t(),this.#e.matches}};export{t};

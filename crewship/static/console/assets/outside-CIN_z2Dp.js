@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-Cum48t0u.js","assets/index-B-DOdh2a.js","assets/Field-BmMuTwwG.js","assets/faults-C15x0xk8.js","assets/Form-CrcOrbe9.js","assets/placed-gG-SROfS.js","assets/Copy-B50qbZCd.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-DV8bGaIj.js"])))=>i.map(i=>d[i]);
-import{tn as e}from"./index-B-DOdh2a.js";var t={"/welcome":()=>e(()=>import(`./Welcome-Cum48t0u.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-DV8bGaIj.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};

@@ -1,0 +1,2 @@
+const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-CnhX3MZp.js","assets/index-CGJ7js-1.js","assets/Field-oMpEasPT.js","assets/faults-BYVbEd2Z.js","assets/Form-Bv-iNAXF.js","assets/placed-Dlg7zH8F.js","assets/Copy-Ck6T_j_L.js","assets/copy-DQ2JQ2Kt.js","assets/Entrance-C9_S1AJw.js"])))=>i.map(i=>d[i]);
+import{tn as e}from"./index-CGJ7js-1.js";var t={"/welcome":()=>e(()=>import(`./Welcome-CnhX3MZp.js`),__vite__mapDeps([0,1,2,3,4,5,6,7]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-C9_S1AJw.js`),__vite__mapDeps([8,1]))))();export{n as screenAt};

@@ -1,0 +1,2 @@
+const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/push-pyNYUMdK.js","assets/index-CGJ7js-1.js"])))=>i.map(i=>d[i]);
+import{Bt as e,Yt as t,tn as n}from"./index-CGJ7js-1.js";var r=e(`b67e71fb8221c7a214b504c0bf90a96b`);async function i(){await n(async()=>{let{forget:e}=await import(`./push-pyNYUMdK.js`);return{forget:e}},__vite__mapDeps([0,1])).then(({forget:e})=>e()).catch(()=>{}),await t(r,{}),location.assign(`/login`)}export{i as t};

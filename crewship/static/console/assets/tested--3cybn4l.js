@@ -1,1 +1,0 @@
-import{rn as e}from"./index-B-DOdh2a.js";var t={good:`It works`,bad:`It does not work`};function n(n){let r=t;n&&e.say([n.valid?r.good:r.bad,n.error].filter(Boolean).join(`: `),{bad:!n.valid})}export{n as t};

@@ -1,0 +1,1 @@
+import{rn as e}from"./index-CGJ7js-1.js";var t={good:`It works`,bad:`It does not work`};function n(n){let r=t;n&&e.say([n.valid?r.good:r.bad,n.error].filter(Boolean).join(`: `),{bad:!n.valid})}export{n as t};
