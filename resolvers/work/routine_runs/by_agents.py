@@ -35,7 +35,15 @@ from resolvers.kernel import (
     procedure,
     query,
 )
-from resolvers.work.routine_runs.chains import CYCLE, DEEPEST, OWN, chains_of, check_no_cycle, refuse_depth
+from resolvers.work.routine_runs.chains import (
+    CYCLE,
+    DEEPEST,
+    OWN,
+    chains_of,
+    check_no_cycle,
+    is_restricted,
+    refuse_depth,
+)
 from resolvers.work.routine_runs.events import ChainDepthExceeded, RoutineRunStarted
 from resolvers.work.routine_runs.graph import RUN
 from resolvers.work.routine_runs.needs import check_needs
@@ -179,7 +187,7 @@ async def run_agent_routine(ctx: Context, routine: SavedRoutine, data: RunAgentR
     """Start a run of a routine (for agents).
 
     As a person's start. The run of an agent that works for another run is a part of its chain: at most 8 levels deep,
-    and never of a routine that already runs in it. Both are CONFLICT.
+    and never of a routine that already runs in it. Both are CONFLICT. It is restricted if a run of the agent is.
     """
     check_active(routine)
     chains = await chains_of(ctx, data.invoking_agent_id, data.invoking_crew_id)
@@ -188,6 +196,7 @@ async def run_agent_routine(ctx: Context, routine: SavedRoutine, data: RunAgentR
         "triggered_via": RoutineTrigger.call_pipeline,
         "invoking_crew_id": data.invoking_crew_id,
         "invoking_agent_id": data.invoking_agent_id,
+        "restricted": await is_restricted(ctx, data.invoking_agent_id, data.invoking_crew_id),
     }
     if chains:
         chain = chains[0]

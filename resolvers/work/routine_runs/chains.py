@@ -41,13 +41,24 @@ async def chains_of(ctx: Context, agent_id: str | None, crew_id: str | None) -> 
     """The chains that an agent works for now, deepest first; without an agent, of any agent of the crew."""
     if agent_id is None and crew_id is None:
         return []
-    whose = col(Run.agent_id) == agent_id if agent_id is not None else col(Run.crew_id) == crew_id
-    live = (col(Run.status) == RunStatus.RUNNING, col(Run.trigger_type) == TRIGGER)
-    runs = await ctx.select(Run, whose, *live, including_hidden=True).limit(MOST_RUNS).all()
+    of_routines = col(Run.trigger_type) == TRIGGER
+    runs = await ctx.select(Run, *_live(agent_id, crew_id), of_routines, including_hidden=True).limit(MOST_RUNS).all()
     named = {(run.data or {}).get("routine_run_id") for run in runs}
     ids = sorted(id for id in named if isinstance(id, str))
     chains = [await _chain(ctx, id) for id in ids]
     return sorted((chain for chain in chains if chain.runs), key=lambda chain: chain.depth, reverse=True)
+
+
+async def is_restricted(ctx: Context, agent_id: str | None, crew_id: str | None) -> bool:
+    """Returns true if a run that an agent works on now came from outside: runs that it starts are restricted, too."""
+    if agent_id is None and crew_id is None:
+        return False
+    return await ctx.select(Run, *_live(agent_id, crew_id), col(Run.restricted), including_hidden=True).exists()
+
+
+def _live(agent_id: str | None, crew_id: str | None) -> tuple[Any, Any]:
+    whose = col(Run.agent_id) == agent_id if agent_id is not None else col(Run.crew_id) == crew_id
+    return whose, col(Run.status) == RunStatus.RUNNING
 
 
 async def _chain(ctx: Context, run_id: str | None) -> Chain:

@@ -43,6 +43,17 @@ def queued_run(routine: SavedRoutine, fire_at: datetime, **given: Any) -> Routin
     )
 
 
+def taken_over(source: RoutineRun) -> dict[str, Any]:
+    """The facts that a replay takes over from its source, beside the inputs: one from outside stays restricted."""
+    return {
+        "run_metadata": source.run_metadata,
+        "tags": source.tags,
+        "triggered_by_id": source.id,
+        "replay_of": source.id,
+        "restricted": source.restricted,
+    }
+
+
 async def queue_all(
     ctx: Context, routine: SavedRoutine, runs: Sequence[RoutineRun], batch_id: str | None = None
 ) -> None:

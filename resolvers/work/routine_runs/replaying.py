@@ -25,7 +25,7 @@ from resolvers.kernel import (
 )
 from resolvers.work.routine_runs.events import RoutineRunsQueued
 from resolvers.work.routine_runs.graph import RUN
-from resolvers.work.routine_runs.queueing import PER_MINUTE, queue_all, queued_run, times_from
+from resolvers.work.routine_runs.queueing import PER_MINUTE, queue_all, queued_run, taken_over, times_from
 from resolvers.work.routine_runs.starting import check_active
 from resolvers.work.routines.graph import ROUTINE
 
@@ -106,12 +106,9 @@ async def _replayed(ctx: Context, id: str, at: Any, routines: dict[str, SavedRou
         routine,
         at,
         inputs=source.inputs,
-        run_metadata=source.run_metadata,
-        tags=source.tags,
         triggered_via=RoutineTrigger.manual,
-        triggered_by_id=source.id,
-        replay_of=source.id,
         invoking_user_id=ctx.user_id or None,
+        **taken_over(source),
     )
     await queue_all(ctx, routine, [run])
     return ReplayedRun(source_run_id=id, new_run_id=run.id, status=QUEUED)

@@ -39,7 +39,7 @@ from resolvers.work.routine_runs.events import RoutineRunsQueued, RoutineRunStar
 from resolvers.work.routine_runs.graph import RUN
 from resolvers.work.routine_runs.needs import check_needs
 from resolvers.work.routine_runs.overriding import overrides_of
-from resolvers.work.routine_runs.queueing import find_debounced, merge, queued_run, told_of
+from resolvers.work.routine_runs.queueing import find_debounced, merge, queued_run, taken_over, told_of
 from resolvers.work.routine_runs.states import bucket_of
 from resolvers.work.routine_state import read_state
 from resolvers.work.routines.graph import ROUTINE, ByRoutineSlug
@@ -151,15 +151,7 @@ async def replay_routine_run(ctx: Context, run: RoutineRun, data: ReplayRoutineR
     check_active(routine)
     pinned = data.pinned_version is not None
     version = await version_of(ctx, routine, data.pinned_version if pinned else routine.head_version)
-    cause: dict[str, Any] = {
-        "run_metadata": run.run_metadata,
-        "tags": run.tags,
-        "triggered_by_id": run.id,
-        "replay_of": run.id,
-        "pinned": pinned,
-        "restricted": run.restricted,
-    }
-    return await start(ctx, routine, version, run.inputs, cause)
+    return await start(ctx, routine, version, run.inputs, taken_over(run) | {"pinned": pinned})
 
 
 async def version_of(ctx: Context, routine: SavedRoutine, number: int | None) -> RoutineVersion:

@@ -148,6 +148,22 @@ async def test_a_run_of_an_agent_stays_in_its_chain(yard: RoutineYard) -> None:
     assert record["chain_depth"] == 4
 
 
+async def test_a_run_that_a_restricted_one_starts_is_restricted(yard: RoutineYard) -> None:
+    agent, routine = await yard.estate.agent(crew_id=yard.crew.id), await yard.routine(text("a", "b"))
+    raw = {"slug": routine.slug, "invoking_agent_id": agent.id}
+    for restricted in (False, True):
+        live = Run(
+            agent_id=agent.id, crew_id=yard.crew.id, status=RunStatus.RUNNING, restricted=restricted,
+            started_at=datetime.now(UTC), leased_until=FAR, workspace_id=yard.estate.workspace.id,
+        )  # fmt: skip
+        await yard.estate.add(live)
+        made = await act(yard, routine_runs.run_agent_routine, raw, StartedRoutineRunJSON)
+        assert (await yard.ended(made["run_id"]))["restricted"] is restricted
+    await yard.ask(routine_runs.replay_routine_runs, {"run_ids": [made["run_id"]]})
+    again = await yard.found("SELECT * FROM routine_runs WHERE replay_of = $1", made["run_id"])
+    assert again["restricted"] is True
+
+
 async def test_a_chain_has_no_cycle(yard: RoutineYard) -> None:
     agent = await yard.estate.agent(crew_id=yard.crew.id)
     first, second = await yard.routine(text("a", "b")), await yard.routine(text("a", "b"))
