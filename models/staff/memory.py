@@ -133,6 +133,10 @@ def new_proposal_id() -> str:
     return f"mp_{secrets.token_hex(8)}"
 
 
+def memory_version_id() -> str:
+    return f"mv_{secrets.token_hex(8)}"
+
+
 class MemoryProposal(TenantTable, table=True):
     """Rules that a model has found in the journal of a crew, and that wait for a decision of a person. `evidence`: what
     the model was shown; `scores`: by the pattern of a rule.

@@ -1,7 +1,6 @@
 """Writes of memories: the file, its version, and its text for the search, for operations declared `late`."""
 
 import hashlib
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -9,7 +8,7 @@ from typing import Any, Final
 from sqlmodel import col
 
 from models.bounds import PROMPT
-from models.staff.memory import MemoryText, MemoryTier, MemoryVersion
+from models.staff.memory import MemoryText, MemoryTier, MemoryVersion, memory_version_id
 from resolvers.instance.store import Arriving
 from resolvers.kernel import Code, Context, Refusal
 from resolvers.rules.memory_files import MOST_READ, MemoryOwner, is_recorded
@@ -121,7 +120,7 @@ async def _content(folder: Any, write: MemoryWrite) -> bytes:
 
 def _version(write: MemoryWrite, before: MemoryVersion | None, written_by: str) -> MemoryVersion:
     return MemoryVersion(
-        id=f"mv_{secrets.token_hex(8)}",
+        id=memory_version_id(),
         path=write.path,
         tier=write.tier,
         sha256=write.sha,

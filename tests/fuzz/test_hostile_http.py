@@ -301,6 +301,8 @@ WITHOUT_FOREIGN_ROWS = (
     "routines.appearance", "routines.tags_", "routines.run", "routines.dry_run", "routines.step_run",
     "routines.override",
     "routine_state.", "routine_budget.", "routine_trust.",
+    # by a hash of bytes that another workspace may have, too
+    "memory.version",
     # by an id of a client, likewise
     "routines.batch", "routines.cancel_batch",
 )  # fmt: skip

@@ -31,7 +31,7 @@ from resolvers.kernel.store.copying import NULL
 from resolvers.oversight.backups.naming import NO_ROWS, SHARED, CrewNames
 from resolvers.oversight.backups.tables import COMPOSED, ENDED, FRESH, is_json
 
-ID: Final = rb"c[0-9a-f]{24}|(?:msg_[0-9]{10,20}|msg|ap|nch|cc|cp|wt|kpr_[a-z_]{1,40}|m)_[0-9a-f]{12,32}"
+ID: Final = rb"c[0-9a-f]{24}|(?:msg_[0-9]{10,20}|msg|ap|nch|cc|cp|wt|kpr_[a-z_]{1,40}|m|mp|mv)_[0-9a-f]{12,32}"
 """The ids that the service makes. Those that clients choose are keys together with their workspace."""
 _WHOLE: Final = re.compile(ID)
 _IN_JSON: Final = re.compile(rb'"(' + ID + rb')"')
