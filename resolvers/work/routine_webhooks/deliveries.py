@@ -32,6 +32,7 @@ from resolvers.kernel import (
     within,
 )
 from resolvers.kernel.ground.inputs import validate
+from resolvers.work.routine_runs.chains import DEEPEST
 from resolvers.work.routine_runs.events import RoutineRunStarted, RoutineTriggerChanged
 from resolvers.work.routine_runs.starting import store_run
 from resolvers.work.routine_runs.triggering import ReadyRun, check_member, ready_run
@@ -43,9 +44,7 @@ GONE: Final = "The routine of the webhook was deleted"
 DEFAULT_RATE: Final = 600
 """Deliveries a minute (contract: routine_webhooks.create, rate_limit_per_min)."""
 MINUTE: Final = timedelta(minutes=1)
-DEEPEST_CHAIN: Final = 8
-"""contract: routines-dsl.chain"""
-TOO_DEEP: Final = f"More than {DEEPEST_CHAIN} runs led to each other by webhooks"
+TOO_DEEP: Final = f"More than {DEEPEST} runs led to each other by webhooks"
 RESERVED: Final = frozenset({"event", "raw", "headers"})
 RUN_HEADER: Final = "x_crewship_run"
 UNSHOWN: Final = frozenset(
@@ -195,7 +194,7 @@ async def _accept(
         await _note(ctx, webhook, counted | outcome | {"last_fired_at": now, "fire_count": plus(1)})
         return DeliveryAccepted(run_id=known.run_id, status="DEDUPED", deduped=True)
     try:
-        if delivery.depth > DEEPEST_CHAIN:
+        if delivery.depth > DEEPEST:
             _tell_of_depth(ctx, webhook, delivery.depth)
             raise Refusal(Code.CONFLICT, TOO_DEEP)
         if ready is None:
@@ -326,7 +325,7 @@ def _tell_of_depth(ctx: Context, webhook: RoutineWebhook, depth: int) -> None:
             actor_type=JournalActor.orchestrator,
             actor_id=webhook.id,
             summary=f"A webhook refused a delivery behind {depth} runs that led to each other",
-            payload={"chain_depth": depth, "max_chain_depth": DEEPEST_CHAIN, "edge": "webhook"},
+            payload={"chain_depth": depth, "max_chain_depth": DEEPEST, "edge": "webhook"},
         )
     )
 

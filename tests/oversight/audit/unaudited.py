@@ -58,6 +58,6 @@ UNAUDITED: dict[str, str] = {
     "routine_webhooks.fire": "the audit row names the run, if one starts: a repeated delivery starts none",
     "push.test": "a notice to a browser of one's own",
     "approvals.ask": "the runtime asks; the approval says all of it, and who decides is told",
-    "routines.step_withdraw": "nobody waits for the agent of a step any more, whose start is told",
+    "routines.step_withdraw": "the start of the agent is recorded; this ends its run",
     "onboarding.status": "notes what the rows say already, when a client asks",
 }
