@@ -7,17 +7,23 @@ workspace: it finds work that is due, and enqueues jobs in the workspaces. See A
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from sqlalchemy import tuple_
+from sqlmodel import SQLModel
+
+from models.base import table_of
 from models.bounds import LINE
 from resolvers.kernel.background.steps import Gone
 from resolvers.kernel.declarations.jobs import ENQUEUE, NAME, Job, Queued, in_order, rings
-from resolvers.kernel.store.across import Everywhere, Within
+from resolvers.kernel.store.across import Everywhere, Within, in_live_workspaces
 from resolvers.kernel.store.bus import Topic, bus
 from resolvers.kernel.store.database import database
 
 T = TypeVar("T")
 SHORTEST = timedelta(seconds=1)
+PORTION = 100
 ALL_WORKSPACES = "SELECT set_config('crewship.workspaces', '*', true)"
 
 
@@ -101,3 +107,44 @@ async def across_workspaces(change: Callable[[AcrossWorkspaces], Awaitable[T]], 
     for key in rings(rows.queued):
         bus.ring(Topic.jobs, key)
     return result
+
+
+Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
+
+
+async def each_due(
+    write: Write,
+    now: datetime,
+    model: type[SQLModel],
+    at: str,
+    *conditions: Any,
+    columns: Sequence[str] = (),
+    enqueue: Callable[[AcrossWorkspaces, Any], None],
+) -> None:
+    """Enqueues a job for each live row whose time in the column `at` has come, the oldest first.
+
+    A transaction has a portion of 100 rows, and `write` makes it. `enqueue` is called with each record: `workspace_id`,
+    `id`, the time and `columns`. The rows are not changed, so the jobs are `unique`, and move the time. An index of the
+    time and the id serves the order. Rows of deleted workspaces are left out.
+    """
+    table = table_of(model)
+    keys = (table.c[at], table.c.id)
+
+    async def portion(rows: AcrossWorkspaces, last: tuple[datetime, str] | None) -> list[Any]:
+        due = await rows.everywhere.select(
+            model,
+            *conditions,
+            keys[0] <= now,
+            *([] if last is None else [tuple_(*keys) > tuple_(*last)]),
+            in_live_workspaces(model),
+            columns=("workspace_id", "id", at, *columns),
+            order_by=keys,
+            limit=PORTION,
+        )
+        for row in due:
+            enqueue(rows, row)
+        return due
+
+    due = await write(partial(portion, last=None))
+    while len(due) == PORTION:
+        due = await write(partial(portion, last=(due[-1][at], due[-1]["id"])))

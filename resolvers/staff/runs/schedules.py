@@ -5,23 +5,19 @@ A tick enqueues a job for each agent that is due, in portions. The job starts th
 one transaction, under the agent's lock: a second job finds that the agent is no longer due.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import tuple_
 from sqlmodel import col
 
 from models.staff.agents import Agent
 from models.staff.runs import BY_SCHEDULE, Run, RunStatus
 from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, Topic, clock, job, log
-from resolvers.kernel.store.across import in_live_workspaces
+from resolvers.kernel.background.clocks import Write, each_due
 from resolvers.rules.cron import next_run
 from resolvers.staff.runs.events import RUN_STARTS
 from resolvers.staff.runs.lifecycle import hold_starts, start_run, why_idle
 
-PORTION = 100
 MOST_TURNS: Final = 20
 
 
@@ -31,31 +27,15 @@ class OfScheduledAgent(Input):
 
 LOOK = clock("agents.due", every=timedelta(seconds=30))
 START = job("agents.start_scheduled", OfScheduledAgent, unique="{agent_id}", emits=RUN_STARTS)
-Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 
 async def look(write: Write, now: datetime) -> None:
     """A job for each agent that is due, the oldest first."""
-    due = await write(lambda rows: _enqueue(rows, now, None))
-    while len(due) == PORTION:
-        last = (due[-1]["schedule_next_run"], due[-1]["id"])
-        due = await write(partial(_enqueue, now=now, last=last))
 
-
-async def _enqueue(rows: AcrossWorkspaces, now: datetime, last: tuple[datetime, str] | None) -> list[Any]:
-    keys = (col(Agent.schedule_next_run), col(Agent.id))
-    due = await rows.everywhere.select(
-        Agent,
-        keys[0] <= now,
-        *([] if last is None else [tuple_(*keys) > tuple_(*last)]),
-        in_live_workspaces(Agent),
-        columns=("workspace_id", "id", "schedule_next_run"),
-        order_by=keys,
-        limit=PORTION,
-    )
-    for row in due:
+    def enqueue(rows: AcrossWorkspaces, row: Any) -> None:
         rows.enqueue(START, row["workspace_id"], agent_id=row["id"])
-    return due
+
+    await each_due(write, now, Agent, "schedule_next_run", enqueue=enqueue)
 
 
 async def start_scheduled(ctx: Context, agent_id: str, now: datetime) -> None:

@@ -4,13 +4,10 @@ A tick enqueues a job for each row that is due, in portions. The job creates the
 one transaction, under the row's lock: a second job in any process finds that the row is no longer due.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import orjson
-from sqlalchemy import tuple_
 from sqlmodel import col
 
 from models.actors import ActorType
@@ -19,7 +16,7 @@ from models.work.issues import IssueLabel
 from models.work.missions import AuthoredVia
 from models.work.recurring_issues import RecurringIssue
 from resolvers.kernel import AcrossWorkspaces, Actor, Context, Id, Input, Refusal, clock, job, log
-from resolvers.kernel.store.across import in_live_workspaces
+from resolvers.kernel.background.clocks import Write, each_due
 from resolvers.kernel.writing.actors import check_actor
 from resolvers.work.issues.changing import fits_project, known_labels
 from resolvers.work.issues.events import IssueCreatedByService
@@ -27,7 +24,6 @@ from resolvers.work.issues.issues import MOST_LABELS, new_issue
 from resolvers.work.recurring_issues.events import RecurringIssueUpdated
 from resolvers.work.recurring_issues.schedules import next_of
 
-PORTION = 100
 ATTEMPTS = 5
 COPIED = {
     "title", "description", "priority", "project_id", "milestone_id", "assignee_type", "assignee_id"
@@ -46,32 +42,15 @@ FIRE = job(
     attempts=ATTEMPTS,
     emits=(IssueCreatedByService, RecurringIssueUpdated),
 )
-Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 
 async def look(write: Write, now: datetime) -> None:
     """A job for each row that is due, the oldest first."""
-    due = await write(lambda rows: _enqueue(rows, now, None))
-    while len(due) == PORTION:
-        last = (due[-1]["next_run"], due[-1]["id"])
-        due = await write(partial(_enqueue, now=now, last=last))
 
-
-async def _enqueue(rows: AcrossWorkspaces, now: datetime, last: tuple[datetime, str] | None) -> list[Any]:
-    keys = (col(RecurringIssue.next_run), col(RecurringIssue.id))
-    due = await rows.everywhere.select(
-        RecurringIssue,
-        col(RecurringIssue.enabled),
-        keys[0] <= now,
-        *([] if last is None else [tuple_(*keys) > tuple_(*last)]),
-        in_live_workspaces(RecurringIssue),
-        columns=("workspace_id", "id", "next_run"),
-        order_by=keys,
-        limit=PORTION,
-    )
-    for row in due:
+    def enqueue(rows: AcrossWorkspaces, row: Any) -> None:
         rows.enqueue(FIRE, row["workspace_id"], recurring_id=row["id"])
-    return due
+
+    await each_due(write, now, RecurringIssue, "next_run", col(RecurringIssue.enabled), enqueue=enqueue)
 
 
 async def fire(ctx: Context, recurring_id: str, now: datetime, *, attempt: int = 1) -> None:

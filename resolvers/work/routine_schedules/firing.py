@@ -6,13 +6,10 @@ more. An occurrence waits while the run of the one before is running, so a sched
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import tuple_
 from sqlmodel import col
 
 from models.staff.crews import AutonomyLevel, Crew
@@ -26,7 +23,7 @@ from models.work.routine_schedules import (
 from models.work.saved_routines import SavedRoutine
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import AcrossWorkspaces, Code, Context, Id, Input, Refusal, clock, job, plus
-from resolvers.kernel.store.across import in_live_workspaces
+from resolvers.kernel.background.clocks import Write, each_due
 from resolvers.rules.cron import missed_occurrences, next_after, next_occurrence
 from resolvers.rules.time_zones import time_zone
 from resolvers.work.routine_runs.events import RoutineRunStarted, RoutineTriggerChanged
@@ -36,7 +33,6 @@ from resolvers.work.routine_schedules.outcomes import failed, noted, settle_sche
 from resolvers.work.routine_schedules.schedules import GONE, STRICT_CREW, cause_of, create_routine_schedule
 from resolvers.work.routine_schedules.timing import delay_of
 
-PORTION: Final = 100
 ATTEMPTS: Final = 5
 MOST_CAUGHT_UP: Final = 20
 """Missed occurrences that run, beside the one that was due."""
@@ -64,7 +60,6 @@ WAKE = job(
     attempts=ATTEMPTS,
     emits=(RoutineRunStarted, RoutineTriggerChanged, InboxItemUpdated),
 )
-Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +87,13 @@ class Occurrence:
 
 async def look(write: Write, now: datetime) -> None:
     """A job for each schedule that is due, the oldest first."""
-    due = await write(lambda rows: _enqueue(rows, now, None))
-    while len(due) == PORTION:
-        last = (due[-1]["next_run_at"], due[-1]["id"])
-        due = await write(partial(_enqueue, now=now, last=last))
 
-
-async def _enqueue(rows: AcrossWorkspaces, now: datetime, last: tuple[datetime, str] | None) -> list[Any]:
-    keys = (col(RoutineSchedule.next_run_at), col(RoutineSchedule.id))
-    due = await rows.everywhere.select(
-        RoutineSchedule,
-        col(RoutineSchedule.enabled),
-        keys[0] <= now,
-        *([] if last is None else [tuple_(*keys) > tuple_(*last)]),
-        in_live_workspaces(RoutineSchedule),
-        columns=("workspace_id", "id", "next_run_at", "jitter_seconds"),
-        order_by=keys,
-        limit=PORTION,
-    )
-    for row in due:
+    def enqueue(rows: AcrossWorkspaces, row: Any) -> None:
         at = row["next_run_at"] + timedelta(seconds=delay_of(row["id"], row["jitter_seconds"]))
         rows.enqueue(FIRE, row["workspace_id"], at=at if at > now else None, schedule_id=row["id"])
-    return due
+
+    enabled, columns = col(RoutineSchedule.enabled), ("jitter_seconds",)
+    await each_due(write, now, RoutineSchedule, "next_run_at", enabled, columns=columns, enqueue=enqueue)
 
 
 async def seen(ctx: Context, schedule_id: str, now: datetime, *, woken: bool = False) -> Occurrence | None:

@@ -12,6 +12,7 @@ from models.staff.crews import Crew
 from models.work.labels import Label
 from models.work.projects import Project
 from models.work.recurring_issues import RecurringIssue
+from resolvers.kernel.background import clocks
 from resolvers.kernel.background.clocks import CLOCKS, across_workspaces
 from resolvers.work.recurring_issues import firing
 from resolvers.work.recurring_issues.firing import FIRE, LOOK, labels_in, look
@@ -206,7 +207,7 @@ async def test_crews_of_one_prefix_count_on(harbour: Harbour, monkeypatch: pytes
 
 
 async def test_more_than_a_portion_is_due_at_once(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(firing, "PORTION", 3)
+    monkeypatch.setattr(clocks, "PORTION", 3)
     berth = await harbour.crew()
     for number in range(8):
         await template(berth, title=f"Number {number}", next_run=PAST + timedelta(days=number // 2))
