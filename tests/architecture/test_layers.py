@@ -21,7 +21,8 @@ SERVICES = {
     f"resolvers.kernel.{name}"
     for name in (
         "admission.entities", "admission.gate", "admission.guards", "admission.operators", "admission.places",
-        "admission.row_rules", "background.clocks", "background.followers", "background.following", "background.retention",
+        "admission.row_rules", "background.clocks", "background.followers", "background.following",
+        "background.retention",
         "declarations.events", "declarations.operation", "declarations.row_events", "ground.constants",
         "ground.faults", "ground.inputs", "ground.pace", "ground.policy", "ground.scopes", "ground.streamed",
         "ground.stricter", "reader", "reader.filters", "store.across", "store.bus", "store.changes", "store.database",

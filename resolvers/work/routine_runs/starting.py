@@ -14,7 +14,7 @@ from models.bounds import ERROR, PAYLOAD, cut
 from models.people.workspaces import Capability
 from models.staff.agents import Agent
 from models.staff.crews import Crew
-from models.work.routine_runs import RoutineRun, RoutineRunStatus, RoutineTrigger
+from models.work.routine_runs import LARGEST_INPUTS, RoutineRun, RoutineRunStatus, RoutineTrigger
 from models.work.saved_routines import RoutineStatus, RoutineVersion, SavedRoutine
 from resolvers.kernel import (
     ENDS,
@@ -151,7 +151,8 @@ async def replay_routine_run(ctx: Context, run: RoutineRun, data: ReplayRoutineR
     check_active(routine)
     pinned = data.pinned_version is not None
     version = await version_of(ctx, routine, data.pinned_version if pinned else routine.head_version)
-    return await start(ctx, routine, version, run.inputs, taken_over(run) | {"pinned": pinned})
+    cause = taken_over(run) | {"pinned": pinned}
+    return await start(ctx, routine, version, run.inputs, cause, **limits_of(run.inputs, restricted=run.restricted))
 
 
 async def version_of(ctx: Context, routine: SavedRoutine, number: int | None) -> RoutineVersion:
@@ -163,10 +164,17 @@ async def version_of(ctx: Context, routine: SavedRoutine, number: int | None) ->
 
 
 async def start(
-    ctx: Context, routine: SavedRoutine, version: RoutineVersion, inputs: Mapping[str, Any], cause: dict[str, Any]
+    ctx: Context,
+    routine: SavedRoutine,
+    version: RoutineVersion,
+    inputs: Mapping[str, Any],
+    cause: dict[str, Any],
+    **limits: Any,
 ) -> RoutineRun:
-    """Checks the definition outside the transaction, and in it that the routine is still the same."""
-    prepared = await prepared_run(ctx, routine, version, inputs)
+    """Checks the definition outside the transaction, and in it that the routine is still the same. `limits` are those
+    of `prepared_run`.
+    """
+    prepared = await prepared_run(ctx, routine, version, inputs, **limits)
     await check_needs(ctx, routine.author_crew_id, prepared.integrations, prepared.credentials)
     await ctx.begin()
     return await store_run(ctx, version, prepared, {"invoking_user_id": ctx.user_id or None} | cause)
@@ -247,6 +255,15 @@ def tags_of(given: list[str]) -> list[str]:
     if len(tags) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
         raise invalid("tags", f"a run has at most {MOST_TAGS} tags of {LONGEST_TAG} characters")
     return tags
+
+
+def limits_of(inputs: Mapping[str, Any], *, restricted: bool) -> dict[str, Any]:
+    """The limits of inputs that a run has, or gets from a delivery: more bytes than a caller may send. An event that is
+    no JSON is text, of whatever type its input is.
+    """
+    raw = inputs.get("raw")
+    is_text = restricted and isinstance(raw, str) and raw != "" and inputs.get("event") == raw
+    return {"most": LARGEST_INPUTS, "untyped": frozenset({"event"} if is_text else ())}
 
 
 async def prepared_run(

@@ -12,7 +12,7 @@ from sqlmodel import col
 from models.bounds import LINE, PAYLOAD, PROMPT
 from models.oversight.journal import JournalActor, JournalEntry, Severity
 from models.staff.agents import WebhookScheme
-from models.work.routine_runs import LARGEST_INPUTS, RoutineRun, RoutineRunStatus, RoutineTrigger
+from models.work.routine_runs import RoutineRun, RoutineRunStatus, RoutineTrigger
 from models.work.routine_webhooks import SEEN_FOR, RoutineDelivery, RoutineWebhook, RoutineWebhookOutcome
 from resolvers.identity.webhook_senders import SenderClaim, Unproven
 from resolvers.kernel import (
@@ -34,7 +34,7 @@ from resolvers.kernel import (
 from resolvers.kernel.ground.inputs import validate
 from resolvers.work.routine_runs.chains import DEEPEST
 from resolvers.work.routine_runs.events import RoutineRunStarted, RoutineTriggerChanged
-from resolvers.work.routine_runs.starting import store_run
+from resolvers.work.routine_runs.starting import limits_of, store_run
 from resolvers.work.routine_runs.triggering import ReadyRun, check_member, ready_run
 from resolvers.work.routine_webhooks.webhooks import create_routine_webhook, hash_of, opened
 
@@ -170,8 +170,7 @@ async def fire_routine_webhook(ctx: Context, data: FireRoutineWebhook) -> Delive
         try:
             inputs = await asyncio.to_thread(inputs_of, webhook.inputs_template, data.headers, body)
             routine, version = webhook.routine_id, webhook.routine_version
-            untyped = frozenset({"event"}) if inputs["event"] == inputs["raw"] != "" else frozenset()
-            ready = await ready_run(ctx, routine, version, inputs, most=LARGEST_INPUTS, untyped=untyped)
+            ready = await ready_run(ctx, routine, version, inputs, **limits_of(inputs, restricted=True))
             fault = Refusal(Code.CONFLICT, GONE) if ready is None else None
         except Refusal as refusal:
             fault = refusal

@@ -5,7 +5,7 @@ from functools import partial
 from models.base import new_id
 from resolvers.errors import Code, Refusal
 from resolvers.work.routine_runs.admitting import look, refuse, start_queued
-from resolvers.work.routine_runs.starting import CHANGED, prepared_of
+from resolvers.work.routine_runs.starting import CHANGED, limits_of, prepared_of
 from runtime.engine.background import Work
 
 
@@ -17,8 +17,9 @@ async def admit(work: Work, run_id: str) -> bool:
             return False
         until = queued.until
         if until is None and queued.version is not None:
-            version = queued.version
-            prepared = await prepared_of(version.source, queued.run.inputs, queued.overrides)
+            version, run = queued.version, queued.run
+            limits = limits_of(run.inputs, restricted=run.restricted)
+            prepared = await prepared_of(version.source, run.inputs, queued.overrides, **limits)
             begin = partial(start_queued, run_id=run_id, version=version, prepared=prepared)
             until = await work.write(f"start {new_id()}", begin)
     except Refusal as refusal:

@@ -316,6 +316,19 @@ async def test_requests_of_a_delivery_are_restricted(yard: RoutineYard) -> None:
     assert len(counting.got) == 1
 
 
+@pytest.mark.parametrize("body", [b"no JSON", json.dumps({"text": "x" * 900_000}).encode()], ids=["text", "large"])
+async def test_a_run_of_a_delivery_is_replayed(yard: RoutineYard, body: bytes) -> None:
+    """Also one whose event is text in place of an object, or has more bytes than a caller may send."""
+    routine = await yard.routine(text("a", "fine"), inputs=[{"name": "event", "type": "object"}])
+    webhook = await made(yard, routine)
+    run = await yard.ended((await webhook.send(body))["run_id"])
+    replayed = await yard.ask(routine_runs.replay_routine_run, {"id": run["id"]}, StartedRoutineRunJSON)
+    assert (await yard.ended(replayed["run_id"]))["status"] == run["status"] == "completed"
+    asked = {"run_ids": [run["id"]]}
+    [queued] = (await yard.ask(routine_runs.replay_routine_runs, asked))["results"]
+    assert (await yard.ended(queued["new_run_id"]))["status"] == "completed"
+
+
 async def test_an_agent_is_told_what_came_from_outside(yard: RoutineYard) -> None:
     agent = Agent(name="Mate", slug="mate", crew_id=yard.crew.id, workspace_id=yard.estate.workspace.id)
     await yard.estate.add(agent)
