@@ -1,5 +1,6 @@
 """Callers who wait for the end of a run, and others who decide by a token alone."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.kernel.declarations.operation import Answer
 from resolvers.work import routine_runs
+from resolvers.work.routine_runs import ending
 from rest_compat.http.table import Request
 from rest_compat.work.routine_runs import (
     ActiveRoutineRunJSON,
@@ -72,6 +74,19 @@ async def test_a_caller_waits_no_longer_than_it_likes(yard: RoutineYard) -> None
         assert (await result(yard, begun, "wait=1"))["status"] == "RUNNING"
         assert 0.9 < time.monotonic() - since < 2.9
         assert (await result(yard, begun, "handling=lenient, wait=60"))["status"] == "COMPLETED"
+
+
+async def test_a_caller_has_so_many_waits(yard: RoutineYard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "MOST_WAITS", 2)
+    server = Counting(pause=2.0)
+    async with server.listening() as url:
+        begun = await started(yard, http("a", f"{url}/slow"))
+        first, second = (asyncio.create_task(result(yard, begun)) for _ in range(2))
+        await asyncio.sleep(0.2)
+        assert await result(yard, begun) == begun
+        assert [(await each)["status"] for each in (first, second)] == ["COMPLETED"] * 2
+    assert (await result(yard, begun))["status"] == "COMPLETED"
+    assert not ending._waits
 
 
 async def test_a_caller_who_may_not_read_runs_is_answered_at_once(yard: RoutineYard) -> None:
