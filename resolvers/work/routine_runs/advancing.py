@@ -198,8 +198,8 @@ async def pause(ctx: Context, run_id: str, *, waiting: bool) -> bool:
         return False
     if run.stopping_at is not None:
         return True
-    if waiting:
-        await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.waiting)
+    if waiting:  # days, perhaps: other runs may have what it has reserved
+        await ctx.move(ROUTINE_RUN_STATES, run, RoutineRunStatus.waiting, reserved_usd=0.0)
         _tell_trigger(ctx, run)
         await free_place(ctx, run)
     return False

@@ -162,6 +162,23 @@ async def test_a_run_that_waits_is_ended_when_others_have_spent_the_rest(purse: 
     assert row["error_message"] == "the monthly budget of the routine is spent, or reserved for other runs"
 
 
+async def test_a_run_that_waits_holds_no_part_back(purse: Purse) -> None:
+    """It reserves a part again when it goes on."""
+    ask = await purse.agent(0.5)
+    routine = await purse.yard.routine(GATE, ask, max_cost_usd=1)
+    await purse.limit(routine, 1)
+    first = await purse.yard.started(routine)
+    assert (await purse.yard.reached(first, "waiting"))["reserved_usd"] == 0
+    second = await purse.yard.started(routine)
+    await purse.yard.reached(second, "waiting")
+    for run_id in (first, second):
+        decided = {"token": await purse.yard.token(run_id), "approved": True}
+        await purse.yard.ask(routine_runs.decide_waitpoint, decided)
+        row = await purse.yard.ended(run_id)
+        assert (row["status"], row["cost_usd"]) == ("completed", pytest.approx(0.5))
+    assert [job.max_cost for job in purse.jobs_of(ask)] == [1_000_000, 500_000]
+
+
 async def test_a_cancelled_run_releases_its_part_and_keeps_its_costs(purse: Purse) -> None:
     routine = await purse.yard.routine(await purse.agent(0.25), max_cost_usd=1)
     await purse.limit(routine, 1)
