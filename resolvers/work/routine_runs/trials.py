@@ -43,7 +43,7 @@ from resolvers.work.routines.graph import ROUTINE, ByRoutineSlug
 from resolvers.work.routines.save_tokens import issue_save_token
 
 NO_RUNNER: Final = "This process tries no routines"
-OTHER_CREW: Final = "author_crew_id is no crew of this workspace"
+OTHER_CREW: Final = "author_crew_id must name a crew of the workspace"
 PASSED, FAILED = "DRY_RUN_OK", "FAILED"
 TRIED: Final = frozenset({"http", "transform", "agent_run"})
 UNTRIED: Final = frozenset({"script"})
