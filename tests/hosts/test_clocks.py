@@ -9,7 +9,7 @@ from tests.faults.servers import HERE, Place
 from tests.faults.test_clocks import FAKETIME
 from tests.faults.test_kill_of_servers import under_kills
 
-pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 KILLS = 4
 
