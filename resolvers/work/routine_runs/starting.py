@@ -258,8 +258,8 @@ def tags_of(given: list[str]) -> list[str]:
 
 
 def limits_of(inputs: Mapping[str, Any], *, restricted: bool) -> dict[str, Any]:
-    """The limits of inputs that a run has, or gets from a delivery: more bytes than a caller may send. An event that is
-    no JSON is text, of whatever type its input is.
+    """The limits of inputs that a run has, or gets from a delivery: more bytes than a caller may send. An event without
+    JSON is text, for an input of any type.
     """
     raw = inputs.get("raw")
     is_text = restricted and isinstance(raw, str) and raw != "" and inputs.get("event") == raw
