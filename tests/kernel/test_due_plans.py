@@ -13,14 +13,15 @@ from models.staff.assignments import Escalation
 from models.staff.crews import Crew
 from models.staff.runs import Run
 from resolvers.attention.approvals import deciding
-from resolvers.kernel.background.clocks import CLOCKS, AcrossWorkspaces
+from resolvers.kernel.background.clocks import CLOCKS, PORTION, AcrossWorkspaces
 from resolvers.oversight.keeper import requests
 from resolvers.resources.credentials import rotation
 from resolvers.resources.oauth import refreshing
 from resolvers.staff.escalations import deciding as escalations
 from resolvers.staff.hiring import expiring
 from resolvers.staff.runs import schedules
-from resolvers.work.recurring_issues import firing
+from resolvers.work.recurring_issues import firing as recurring_issues
+from resolvers.work.routine_schedules import firing as routine_schedules
 from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
@@ -36,14 +37,23 @@ class Caught:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.answers = list[list[Any]]()
 
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
         self.sent.append(sql)
-        return []
+        return self.answers.pop(0) if self.answers else []
 
 
-def behind(rows: AcrossWorkspaces) -> Any:
-    return firing._enqueue(rows, datetime.now(UTC), (datetime.now(UTC), "x"))
+def first_portion(look: Callable[..., Awaitable[None]]) -> Look:
+    return lambda rows: look(lambda change: change(rows), datetime.now(UTC))
+
+
+async def behind(rows: AcrossWorkspaces) -> None:
+    """The second portion, behind a full one."""
+    row = {"workspace_id": "w", "id": "x", "next_run": datetime.now(UTC)}
+    rows._conn.answers.append([row] * PORTION)
+    await first_portion(recurring_issues.look)(rows)
+    del rows._conn.sent[0]
 
 
 async def plan_of(world: World, sql: str) -> str:
@@ -75,7 +85,8 @@ def uses(plan: str, index: str) -> bool:
         (rotation.end_overdue, "credential_rotations_due_idx"),
         (refreshing.enqueue_due, "credentials_oauth_expires_at_idx"),
         (refreshing.enqueue_ended, "credentials_oauth_expires_at_idx"),
-        (lambda rows: schedules._enqueue(rows, datetime.now(UTC), None), "agents_schedule_next_run_idx"),
+        (first_portion(schedules.look), "agents_schedule_next_run_idx"),
+        (first_portion(routine_schedules.look), "routine_schedules_due_idx"),
         (behind, "recurring_issues_due_idx"),
     ],
 )
