@@ -233,10 +233,15 @@ async def reserve(
     return Portion(spent, Refusal(Code.CONFLICT, text.format(**amounts), extra=told))
 
 
-def wish_of(definition: Mapping[str, Any]) -> float:
-    """US dollars that a run of the definition costs at most, or else as its author expects; 0 if unknown."""
-    named = (definition.get(key) for key in ("max_cost_usd", "estimated_cost_usd"))
-    return next((float(each) for each in named if isinstance(each, int | float) and each > 0), 0.0)
+def wish_of(definition: Mapping[str, Any], spent: float = 0.0) -> float:
+    """US dollars that a run of the definition costs at most after it has spent so much, or else as its author expects;
+    0 if unknown.
+    """
+    most, expected = (
+        float(each) if isinstance(each, int | float) else 0.0
+        for each in (definition.get(key) for key in ("max_cost_usd", "estimated_cost_usd"))
+    )
+    return max(most - spent, 0.0) if most > 0 else max(expected, 0.0)
 
 
 def ends_runs(routine: SavedRoutine) -> bool:

@@ -153,7 +153,7 @@ async def _budget_of(
     spent = run.cost_usd + unbooked
     if round(run.reserved_usd - spent, DIGITS) > 0:
         return run.reserved_usd
-    wish = wish_of(version.definition)
+    wish = wish_of(version.definition, spent)
     portion = await reserve(ctx, routine, month_of(run.started_at), wish, run_id=run.id, spent=spent)
     if portion.refusal is None:
         await ctx.update(RoutineRun, run.id, reserved_usd=portion.most)

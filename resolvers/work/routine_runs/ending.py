@@ -21,8 +21,8 @@ LOOK: Final = 5.0
 PAUSE: Final = 0.2
 """Seconds between two looks at least: events of other runs are announced, too."""
 MOST_WAITS: Final = 100
-"""Waits of one credential in a process. A wait beyond them is answered at once."""
-_waits: Counter[str] = Counter()
+"""Waits of one credential in a workspace, in a process. A wait beyond them is answered at once."""
+_waits: Counter[tuple[str, str | None]] = Counter()
 
 
 async def wait_for_end(
@@ -37,7 +37,7 @@ async def wait_for_end(
     are announced, by `read`, and holds no connection to the database meanwhile. A caller with 100 waits gets it as it
     is.
     """
-    waiter = caller.credential or caller.user_id
+    waiter = (caller.credential or caller.user_id, place or caller.workspace)  # all machines have one credential
     if _waits[waiter] >= MOST_WAITS:
         return begun
     _waits[waiter] += 1

@@ -258,12 +258,12 @@ def tags_of(given: list[str]) -> list[str]:
 
 
 def limits_of(inputs: Mapping[str, Any], *, restricted: bool) -> dict[str, Any]:
-    """The limits of inputs that a run has, or gets from a delivery: more bytes than a caller may send. An event without
-    JSON is text, for an input of any type.
+    """The limits of inputs that a run has, or gets from a delivery. A delivery may bring more bytes than a caller
+    sends, and its event without JSON is text, for an input of any type.
     """
     raw = inputs.get("raw")
     is_text = restricted and isinstance(raw, str) and raw != "" and inputs.get("event") == raw
-    return {"most": LARGEST_INPUTS, "untyped": frozenset({"event"} if is_text else ())}
+    return {"most": LARGEST_INPUTS if restricted else PAYLOAD, "untyped": frozenset({"event"} if is_text else ())}
 
 
 async def prepared_run(

@@ -179,6 +179,18 @@ async def test_a_run_that_waits_holds_no_part_back(purse: Purse) -> None:
     assert [job.max_cost for job in purse.jobs_of(ask)] == [1_000_000, 500_000]
 
 
+async def test_a_run_reserves_no_more_than_it_may_still_cost(purse: Purse) -> None:
+    """After a wait it needs the rest of its own limit, and the budget has another rest for others."""
+    first, last = await purse.agent(0.6), await purse.agent(0.1)
+    routine = await purse.yard.routine(first, GATE, last, max_cost_usd=1)
+    await purse.limit(routine, 3)
+    run_id = await purse.yard.started(routine)
+    await purse.yard.reached(run_id, "waiting")
+    await purse.yard.ask(routine_runs.decide_waitpoint, {"token": await purse.yard.token(run_id), "approved": True})
+    row = await purse.yard.ended(run_id)
+    assert (row["status"], row["reserved_usd"]) == ("completed", pytest.approx(1))
+
+
 async def test_a_cancelled_run_releases_its_part_and_keeps_its_costs(purse: Purse) -> None:
     routine = await purse.yard.routine(await purse.agent(0.25), max_cost_usd=1)
     await purse.limit(routine, 1)

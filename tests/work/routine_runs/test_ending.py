@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from resolvers.errors import Code, Refusal
-from resolvers.identity.caller import Caller
+from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.kernel.declarations.operation import Answer
 from resolvers.work import routine_runs
 from resolvers.work.routine_runs import ending
@@ -87,6 +87,19 @@ async def test_a_caller_has_so_many_waits(yard: RoutineYard, monkeypatch: pytest
         assert [(await each)["status"] for each in (first, second)] == ["COMPLETED"] * 2
     assert (await result(yard, begun))["status"] == "COMPLETED"
     assert not ending._waits
+
+
+async def test_machines_of_workspaces_wait_apart(yard: RoutineYard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their tokens have one credential."""
+    monkeypatch.setattr(ending, "MOST_WAITS", 1)
+    here, there = (Caller(CredentialKind.INTERNAL, "internal", bound=id, workspace=id) for id in ("a", "b"))
+    ending._waits["internal", "a"] = 1
+    try:
+        assert await ending.wait_for_end(here, b"{}", None, None, 0) == b"{}"
+        with pytest.raises(KeyError, match="run_id"):  # it looks for its run
+            await ending.wait_for_end(there, b"{}", None, None, 0)
+    finally:
+        ending._waits.clear()
 
 
 async def test_a_caller_who_may_not_read_runs_is_answered_at_once(yard: RoutineYard) -> None:
